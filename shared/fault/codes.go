@@ -1,0 +1,87 @@
+package fault
+
+// The closed set. A new code is a new line in the table below and in the
+// workflow's contract test, which demands that a state handles it.
+const (
+	InvalidInput           Code = "InvalidInput"
+	AccessDenied           Code = "AccessDenied"
+	Throttled              Code = "Throttled"
+	Unavailable            Code = "Unavailable"
+	InstanceNotFound       Code = "InstanceNotFound"
+	InstanceNotRunning     Code = "InstanceNotRunning"
+	InstanceNotOptedIn     Code = "InstanceNotOptedIn"
+	AgentOffline           Code = "AgentOffline"
+	CommandTimedOut        Code = "CommandTimedOut"
+	CommandFailed          Code = "CommandFailed"
+	TooLate                Code = "TooLate"
+	HelperNotDelivered     Code = "HelperNotDelivered"
+	RunInProgress          Code = "RunInProgress"
+	NoSession              Code = "NoSession"
+	NothingToSnapshot      Code = "NothingToSnapshot"
+	VolumeUnresolved       Code = "VolumeUnresolved"
+	VolumeUnsupported      Code = "VolumeUnsupported"
+	ScriptUnsafe           Code = "ScriptUnsafe"
+	ScriptFailed           Code = "ScriptFailed"
+	ScriptTimedOut         Code = "ScriptTimedOut"
+	FreezeRefused          Code = "FreezeRefused"
+	FreezeTimedOut         Code = "FreezeTimedOut"
+	ForeignFreeze          Code = "ForeignFreeze"
+	HoldLost               Code = "HoldLost"
+	SnapshotTooSoon        Code = "SnapshotTooSoon"
+	SnapshotThrottled      Code = "SnapshotThrottled"
+	SnapshotRefused        Code = "SnapshotRefused"
+	SnapshotOutcomeUnknown Code = "SnapshotOutcomeUnknown"
+	SnapshotFailed         Code = "SnapshotFailed"
+	SnapshotTimedOut       Code = "SnapshotTimedOut"
+	ThawFailed             Code = "ThawFailed"
+	Internal               Code = "Internal"
+)
+
+type entry struct {
+	retryable bool
+	next      string
+}
+
+var table = map[Code]entry{
+	InvalidInput:           {false, "Correct the named field and start again; nothing was touched."},
+	AccessDenied:           {false, "Grant the step's role the action named in the message; nothing else helps."},
+	Throttled:              {true, "Wait; if it recurs, spread the schedules or ask for a higher quota."},
+	Unavailable:            {true, "Wait; look at the provider's health page if it lasts."},
+	InstanceNotFound:       {false, "Check the instance id, account and Region."},
+	InstanceNotRunning:     {false, "Start the instance, or snapshot it stopped without a freeze."},
+	InstanceNotOptedIn:     {false, "Put the opt-in tag on the instance if it may be commanded."},
+	AgentOffline:           {true, "Check that the agent runs on the instance and reaches its endpoint."},
+	CommandTimedOut:        {false, "See what else occupies the agent on the instance; the command may still arrive and will refuse."},
+	CommandFailed:          {false, "Read the command's output in the cloud's console."},
+	TooLate:                {false, "Nothing: the command arrived after its limit and did nothing. Start a new run."},
+	HelperNotDelivered:     {true, "Check that the instance reaches the asset bucket and has curl or wget and space under /var/lib."},
+	RunInProgress:          {false, "Wait for the run that is named to end, or stop it."},
+	NoSession:              {false, "Start a new run; the instance knows no session of this one."},
+	NothingToSnapshot:      {false, "Check the policy's exclusions against the instance's volumes."},
+	VolumeUnresolved:       {false, "Exclude the named mount, or include every volume under it."},
+	VolumeUnsupported:      {false, "Exclude the named volume."},
+	ScriptUnsafe:           {false, "Make the script and its folders root's own, writable by root alone, and the script executable."},
+	ScriptFailed:           {false, "Read the script's own log on the instance; run it by hand."},
+	ScriptTimedOut:         {false, "Raise timeoutSeconds or make the script quicker; its processes were killed."},
+	FreezeRefused:          {false, "Read which mount refused and why; exclude it or change the policy."},
+	FreezeTimedOut:         {false, "Look for a device that does not answer; writes were let go again."},
+	ForeignFreeze:          {false, "Find who froze the filesystem; Quiesce never thaws what it did not freeze."},
+	HoldLost:               {false, "Find who thawed the filesystem or why the window outlasted its deadline."},
+	SnapshotTooSoon:        {true, "Wait until the volume's pending snapshots are done."},
+	SnapshotThrottled:      {true, "Spread the schedules; the window was not kept open for it."},
+	SnapshotRefused:        {false, "Read the provider's reason in the message."},
+	SnapshotOutcomeUnknown: {true, "Nothing yet: the run's tag is looked up before any other attempt."},
+	SnapshotFailed:         {false, "Start a new run; the failed set is not restorable."},
+	SnapshotTimedOut:       {false, "Look at the snapshots in the console; the set may still complete."},
+	ThawFailed:             {true, "Look at the instance now: `quiesce thaw`, else `fsfreeze -u`, else SysRq-j."},
+	Internal:               {true, "Report it with the execution's history; the instance was released."},
+}
+
+// Codes returns every code of the closed set, in no particular order.
+func Codes() []Code {
+	codes := make([]Code, 0, len(table))
+	for c := range table {
+		codes = append(codes, c)
+	}
+	return codes
+}

@@ -1,0 +1,153 @@
+// Package protocol is what the steps and the helper on the instance say to
+// each other: one request and one reply, JSON, small enough for a command's
+// output. Both sides compile it in, so that they cannot drift apart.
+package protocol
+
+import (
+	"time"
+
+	"github.com/quiesce/quiesce/shared/fault"
+)
+
+// Version is refused by the other side when it differs: a helper is pinned by
+// checksum, hence a difference means that something else answered.
+const Version = 1
+
+// Verb is one thing that the helper can be asked. Each is idempotent per run:
+// asked again it replays its recorded reply.
+type Verb string
+
+const (
+	DryRun Verb = "dry-run" // look, change nothing
+	Begin  Verb = "begin"   // open the session, quiesce the application
+	Freeze Verb = "freeze"  // flush, arm the guards, freeze, see the tripwires blocked
+	Probe  Verb = "probe"   // see whether the tripwires are still blocked
+	Thaw   Verb = "thaw"    // thaw in reverse, release the application, bring the evidence home
+	Status Verb = "status"  // what the session knows, changing nothing
+)
+
+// Request is one verb for one run. NotAfter is on the instance's wall clock:
+// a command that arrives later is refused, because its sender has given up.
+// Thaw is never refused for lateness.
+type Request struct {
+	Version  int            `json:"version"`
+	Verb     Verb           `json:"verb"`
+	RunID    string         `json:"runId"`
+	NotAfter time.Time      `json:"notAfter,omitzero"`
+	DryRun   *DryRunRequest `json:"dryRun,omitempty"`
+	Begin    *BeginRequest  `json:"begin,omitempty"`
+	Thaw     *ThawRequest   `json:"thaw,omitempty"`
+}
+
+// DryRunRequest asks whether a run could be held here.
+type DryRunRequest struct {
+	Scripts   []string `json:"scripts,omitempty"` // absolute paths whose safety is checked
+	Mounts    []string `json:"mounts,omitempty"`  // the policy's own list; empty means all
+	AllowRoot bool     `json:"allowRoot,omitempty"`
+}
+
+// BeginRequest opens the session. SessionSeconds bounds its whole life: when
+// it ends, everything is thawed and the application released whatever the
+// workflow does. FreezeSeconds bounds the frozen window alone.
+type BeginRequest struct {
+	SessionSeconds int          `json:"sessionSeconds"`
+	FreezeSeconds  int          `json:"freezeSeconds"`
+	AllowRoot      bool         `json:"allowRoot,omitempty"`
+	Application    Application  `json:"application"`
+	Filesystems    []Filesystem `json:"filesystems"` // empty: freeze not asked for
+}
+
+// Application tells how the application is quiesced. Kind "none" does nothing.
+type Application struct {
+	Kind           string `json:"kind"` // none, script
+	PreScript      string `json:"preScript,omitempty"`
+	PostScript     string `json:"postScript,omitempty"`
+	TimeoutSeconds int    `json:"timeoutSeconds,omitempty"`
+	Retries        int    `json:"retries,omitempty"`
+}
+
+// Filesystem names one superblock by the mount point it was resolved at and
+// the device number it had then; the freeze is refused if they part.
+type Filesystem struct {
+	Mount  string `json:"mount"`
+	Device string `json:"device"` // major:minor of the superblock
+}
+
+// ThawRequest tells the helper what its sender knew. CallEnded is set only by
+// a sender to whom the snapshot call had returned; it is what makes the end of
+// the hold a proof.
+type ThawRequest struct {
+	CallEnded string `json:"callEnded,omitempty"` // the Evidence.Hold under which the call was made
+	Reason    string `json:"reason,omitempty"`    // "snapshot-taken", "failure", "janitor", "operator"
+}
+
+// Reply is what a verb answers. Error is set when it did not do what was
+// asked; the other fields hold as far as they are present even then.
+type Reply struct {
+	Version  int          `json:"version"`
+	Verb     Verb         `json:"verb"`
+	RunID    string       `json:"runId"`
+	Replayed bool         `json:"replayed,omitempty"`
+	Now      time.Time    `json:"now"` // the instance's wall clock
+	Error    *Failure     `json:"error,omitempty"`
+	DryRun   *DryRunReply `json:"dryRun,omitempty"`
+	Evidence *Evidence    `json:"evidence,omitempty"`
+}
+
+// Failure is a fault as it crosses from the instance.
+type Failure struct {
+	Code    fault.Code `json:"code"`
+	Field   string     `json:"field,omitempty"`
+	Message string     `json:"message"`
+}
+
+// Err returns the failure as a fault, nil for none.
+func (f *Failure) Err() error {
+	if f == nil {
+		return nil
+	}
+	return &fault.Error{Code: f.Code, Field: f.Field, Message: f.Message}
+}
+
+// FailureOf translates an error for the wire, nil for nil.
+func FailureOf(err error) *Failure {
+	if err == nil {
+		return nil
+	}
+	f := &Failure{Code: fault.CodeOf(err), Message: err.Error()}
+	if e, ok := err.(*fault.Error); ok && e.Field != "" {
+		f.Field, f.Message = e.Field, (&fault.Error{Message: e.Message, Cause: e.Cause}).Error()
+	}
+	return f
+}
+
+// DryRunReply is the machine as the helper sees it.
+type DryRunReply struct {
+	Hostname  string   `json:"hostname"`
+	Kernel    string   `json:"kernel"`
+	BootID    string   `json:"bootId"`
+	ActiveRun string   `json:"activeRun,omitempty"` // another run's session that is open now
+	Mounts    []Mount  `json:"mounts"`
+	Warnings  []string `json:"warnings,omitempty"` // hazards that do not forbid the run
+}
+
+// Mount is one superblock that can be frozen, with the disks under it. Its
+// Mount is the shortest of its mount points; binds of it are folded in. Depth
+// counts the filesystems it stands on: deeper ones freeze first.
+type Mount struct {
+	Mount    string   `json:"mount"`
+	Device   string   `json:"device"`
+	Type     string   `json:"type"`
+	ReadOnly bool     `json:"readOnly,omitempty"`
+	Depth    int      `json:"depth"`
+	Disks    []Disk   `json:"disks"`
+	Refused  string   `json:"refused,omitempty"` // why it must not be frozen; empty if it may
+	Binds    []string `json:"binds,omitempty"`
+}
+
+// Disk is a whole block device at the bottom of a mount: Name as the kernel
+// calls it (nvme1n1, xvdf, loop3), Serial as the device reports it.
+type Disk struct {
+	Name   string `json:"name"`
+	Serial string `json:"serial,omitempty"`
+}
