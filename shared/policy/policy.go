@@ -1,0 +1,108 @@
+// Package policy is what an operator asks of a run: what to snapshot, how to
+// quiesce and freeze it, and what to do when that fails.
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Policy with its zero fields means Default: decode it from JSON, or start
+// from Default, to have them filled in.
+type Policy struct {
+	Name        string            `json:"name"`
+	Application Application       `json:"application"`
+	Freeze      Freeze            `json:"freeze"`
+	Volumes     Volumes           `json:"volumes"`
+	OnFailure   OnFailure         `json:"onFailure"`
+	Completion  Completion        `json:"completion"`
+	Tags        map[string]string `json:"tags,omitempty"` // put on every snapshot besides Quiesce's own
+}
+
+// Application tells how the application is brought to rest. The scripts are
+// absolute paths on the instance, owned and writable by root alone.
+type Application struct {
+	Kind           string `json:"kind"` // none (default), script
+	PreScript      string `json:"preScript,omitempty"`
+	PostScript     string `json:"postScript,omitempty"`
+	TimeoutSeconds int    `json:"timeoutSeconds"` // 10-120 for each script, default 10
+	Retries        int    `json:"retries"`        // 0-3, default 0
+}
+
+// Application kinds.
+const (
+	None   = "none"
+	Script = "script"
+)
+
+// Freeze tells which filesystems are held. DeadlineSeconds is when the
+// instance lets go by itself, whatever the workflow does.
+type Freeze struct {
+	Enabled         bool     `json:"enabled"`          // default true
+	Mounts          []string `json:"mounts,omitempty"` // empty: every filesystem on the set's volumes
+	DeadlineSeconds int      `json:"deadlineSeconds"`  // 5-300, default 60
+	Root            string   `json:"root"`             // refuse (default), allow
+}
+
+// Whether the root filesystem may be frozen.
+const (
+	Refuse = "refuse"
+	Allow  = "allow"
+)
+
+// Volumes tells which attached volumes the set leaves out.
+type Volumes struct {
+	ExcludeBoot bool              `json:"excludeBoot"` // default true
+	ExcludeIDs  []string          `json:"excludeIds,omitempty"`
+	ExcludeTags map[string]string `json:"excludeTags,omitempty"` // any match; an empty value matches every value
+}
+
+// OnFailure tells what a failed quiesce or freeze leads to.
+type OnFailure string
+
+const (
+	Degrade OnFailure = "degrade" // take the set anyway, labelled with what was proved (default)
+	Fail    OnFailure = "fail"    // take nothing
+)
+
+// Completion bounds the wait for the set, which may take hours.
+type Completion struct {
+	TimeoutMinutes int `json:"timeoutMinutes"` // 1-1440, default 1440
+}
+
+// Default is the policy of a run that was given none.
+func Default() Policy {
+	return Policy{
+		Name:        "default",
+		Application: Application{Kind: None, TimeoutSeconds: 10},
+		Freeze:      Freeze{Enabled: true, DeadlineSeconds: 60, Root: Refuse},
+		Volumes:     Volumes{ExcludeBoot: true},
+		OnFailure:   Degrade,
+		Completion:  Completion{TimeoutMinutes: 1440},
+	}
+}
+
+// IsZero reports that nothing was asked: omitzero leaves such a policy out.
+func (p Policy) IsZero() bool { return p.Name == "" && p.OnFailure == "" && p.Application.Kind == "" }
+
+// WithDefaults returns Default for a policy that was never decoded.
+func (p Policy) WithDefaults() Policy {
+	if p.IsZero() {
+		return Default()
+	}
+	return p
+}
+
+// UnmarshalJSON decodes over the defaults and refuses unknown fields: what is
+// absent takes its default, what is written is taken as written, 0 included.
+func (p *Policy) UnmarshalJSON(data []byte) error {
+	type plain Policy
+	v := plain(Default())
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		return err
+	}
+	*p = Policy(v)
+	return nil
+}

@@ -1,0 +1,203 @@
+// Package run holds the nouns of one run as they travel through the workflow:
+// what each step is given and what it answers, placed by the definition under
+// the field names of State.
+package run
+
+import (
+	"time"
+
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/protocol"
+)
+
+// State is the whole document that an execution carries from state to state.
+// Every field is there from the first state on, null until its step has run,
+// so that no reference to one can miss.
+type State struct {
+	Run       Run        `json:"run"`
+	Request   Request    `json:"request"`
+	Plan      *Plan      `json:"plan"`
+	Prescript *Prescript `json:"prescript"`
+	Freeze    *Freeze    `json:"freeze"`
+	Set       *Set       `json:"set"`
+	Thaw      *Thaw      `json:"thaw"`
+	Status    *Status    `json:"status"`
+	Verdict   *Verdict   `json:"verdict"`
+	Failures  Failures   `json:"failures"`
+}
+
+// Run names the execution.
+type Run struct {
+	ID        string    `json:"id"` // the execution's name
+	StartedAt time.Time `json:"startedAt"`
+}
+
+// Request starts a run: an instance id is enough.
+type Request struct {
+	InstanceID string        `json:"instanceId"`
+	Policy     policy.Policy `json:"policy,omitzero"`
+}
+
+// Target is the instance of a run.
+type Target struct {
+	Provider   string `json:"provider"` // aws, aliyun
+	Region     string `json:"region"`
+	InstanceID string `json:"instanceId"`
+}
+
+// Plan is what precheck decided, with every default written out.
+type Plan struct {
+	RunID       string                `json:"runId"`
+	Target      Target                `json:"target"`
+	Policy      policy.Policy         `json:"policy"`
+	Volumes     []Volume              `json:"volumes"`
+	Excluded    []string              `json:"excluded,omitempty"` // attached volumes that the set leaves out
+	Boot        string                `json:"boot,omitempty"`     // the boot volume, in the set or not
+	Filesystems []protocol.Filesystem `json:"filesystems"`        // to be frozen, in no particular order
+	Unfrozen    []string              `json:"unfrozen,omitempty"` // mounts on the set's volumes that stay writable
+	Helper      Helper                `json:"helper"`
+	ClockSkewMs int64                 `json:"clockSkewMs"` // the instance's wall clock minus the step's
+	Warnings    []string              `json:"warnings,omitempty"`
+	Record      Record                `json:"record"`
+}
+
+// Volume is one attached disk of the target that the set covers.
+type Volume struct {
+	ID      string `json:"id"`
+	Device  string `json:"device"`
+	SizeGiB int32  `json:"sizeGiB"`
+}
+
+// Helper pins the binary on the instance.
+type Helper struct {
+	SHA256 string `json:"sha256"`
+	Arch   string `json:"arch"` // amd64, arm64
+}
+
+// Record is when a step worked: its event is published from it later, where
+// publishing at once would have lengthened the window.
+type Record struct {
+	Step      string    `json:"step"`
+	StartedAt time.Time `json:"startedAt"`
+	EndedAt   time.Time `json:"endedAt"`
+}
+
+// Prescript is the answer of run-prescript.
+type Prescript struct {
+	Quiesced bool   `json:"quiesced"`
+	Record   Record `json:"record"`
+}
+
+// Freeze is the answer of the freeze step. Hold names the hold that the helper
+// saw complete; the set is created under this name.
+type Freeze struct {
+	Hold   string `json:"hold"`
+	Mounts int    `json:"mounts"`
+	Record Record `json:"record"`
+}
+
+// Set is the snapshots of one run, one per volume, taken by one call.
+type Set struct {
+	Hold          string     `json:"hold,omitempty"` // the hold it was created under; empty for none
+	Snapshots     []Snapshot `json:"snapshots"`
+	CallStartedAt time.Time  `json:"callStartedAt"`
+	CallEndedAt   time.Time  `json:"callEndedAt"`
+	CallMs        float64    `json:"callMs"`
+	Found         bool       `json:"found,omitempty"` // looked up by its tag after a lost reply
+	Record        Record     `json:"record"`
+}
+
+// Snapshot is one member of a set.
+type Snapshot struct {
+	ID       string `json:"id"`
+	VolumeID string `json:"volumeId"`
+	State    string `json:"state"`
+	Progress string `json:"progress,omitempty"`
+}
+
+// Snapshot states, as every provider's are translated.
+const (
+	Pending   = "pending"
+	Completed = "completed"
+	Failed    = "error"
+)
+
+// Thaw is the answer of the thaw step: the evidence, brought home.
+type Thaw struct {
+	Evidence  *protocol.Evidence `json:"evidence,omitempty"`  // nil: the instance knew no session of the run
+	Published []string           `json:"published,omitempty"` // steps whose events are out
+	Record    Record             `json:"record"`
+}
+
+// Status is the answer of one poll. WaitSeconds grows from poll to poll.
+type Status struct {
+	State       string     `json:"state"` // pending, completed, error, timed-out
+	Snapshots   []Snapshot `json:"snapshots"`
+	Polls       int        `json:"polls"`
+	WaitSeconds int        `json:"waitSeconds"`
+	Record      Record     `json:"record"`
+}
+
+// TimedOut is the poll's state when the completion limit has passed.
+const TimedOut = "timed-out"
+
+// Verdict is the answer of the tag step, and of the run.
+type Verdict struct {
+	Outcome     Outcome     `json:"outcome"`
+	Consistency Consistency `json:"consistency,omitempty"` // empty: there is no set
+	Reason      string      `json:"reason"`
+	Code        string      `json:"code,omitempty"` // the fault that lowered it or failed the run
+	FrozenMs    float64     `json:"frozenMs"`
+	SnapshotIDs []string    `json:"snapshotIds,omitempty"`
+	Record      Record      `json:"record"`
+}
+
+// Consistency is what was proved of a set, highest first.
+type Consistency string
+
+const (
+	Application Consistency = "application"
+	Filesystem  Consistency = "filesystem"
+	Crash       Consistency = "crash"
+)
+
+// Rank orders consistencies: the higher the more was proved; none is 0.
+func (c Consistency) Rank() int {
+	switch c {
+	case Application:
+		return 3
+	case Filesystem:
+		return 2
+	case Crash:
+		return 1
+	}
+	return 0
+}
+
+// Outcome is how a run ends.
+type Outcome string
+
+const (
+	OutcomeCompleted   Outcome = "completed"
+	OutcomeDegraded    Outcome = "degraded"
+	OutcomeFailedClean Outcome = "failed-clean"
+	OutcomeFailedDirty Outcome = "failed-dirty" // a person must look
+)
+
+// Failures holds what each step's Catch recorded, null where nothing failed.
+type Failures struct {
+	Precheck     *Failure `json:"precheck"`
+	RunPrescript *Failure `json:"runPrescript"`
+	Freeze       *Failure `json:"freeze"`
+	Snapshot     *Failure `json:"snapshot"`
+	Thaw         *Failure `json:"thaw"`
+	PollStatus   *Failure `json:"pollStatus"`
+	Tag          *Failure `json:"tag"`
+}
+
+// Failure is an error as the state machine hands it to a Catch: Error is the
+// fault code, Cause the JSON document of the function that failed.
+type Failure struct {
+	Error string `json:"Error"`
+	Cause string `json:"Cause"`
+}
