@@ -1,0 +1,76 @@
+// Package events is what Quiesce tells the world: one struct a detail type,
+// with a fixture and a JSON Schema beside it, so that a subscriber needs
+// nothing else of the project. Events carry ids and codes, no secrets.
+package events
+
+import "time"
+
+// Source is the source of every event.
+const Source = "quiesce"
+
+// Detail types. Every run publishes exactly one of Completed, Degraded and
+// Failed; ThawFailed comes beside Failed when a person must act.
+const (
+	TypeStep       = "Consistent Snapshot Step"
+	TypeCompleted  = "Consistent Snapshot Completed"
+	TypeDegraded   = "Consistent Snapshot Degraded"
+	TypeFailed     = "Consistent Snapshot Failed"
+	TypeThawFailed = "Thaw Failed"
+)
+
+// Event is one entry for the bus. Time is when the thing happened, which may
+// be before it is published. Detail is one of the structs of this package.
+type Event struct {
+	Type      string
+	Time      time.Time
+	Resources []string
+	Detail    any
+}
+
+// Subject is what every detail begins with.
+type Subject struct {
+	RunID      string `json:"runId"`
+	Policy     string `json:"policy"`
+	Provider   string `json:"provider,omitempty"`
+	Region     string `json:"region,omitempty"`
+	InstanceID string `json:"instanceId"`
+}
+
+// Step is the detail of TypeStep: one step has ended.
+type Step struct {
+	Subject
+	Step      string    `json:"step"`
+	Status    string    `json:"status"` // succeeded, failed
+	Code      string    `json:"code,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	EndedAt   time.Time `json:"endedAt,omitzero"`
+}
+
+// Step statuses.
+const (
+	Succeeded = "succeeded"
+	Errored   = "failed"
+)
+
+// Outcome is the detail of TypeCompleted, TypeDegraded and TypeFailed.
+type Outcome struct {
+	Subject
+	Outcome     string   `json:"outcome"` // completed, degraded, failed-clean, failed-dirty
+	Consistency string   `json:"consistency,omitempty"`
+	Asked       string   `json:"asked,omitempty"` // the consistency that the policy asked for
+	Reason      string   `json:"reason"`
+	Code        string   `json:"code,omitempty"`
+	NextMove    string   `json:"nextMove,omitempty"`
+	FrozenMs    float64  `json:"frozenMs"`
+	SnapshotIDs []string `json:"snapshotIds,omitempty"`
+}
+
+// Thaw is the detail of TypeThawFailed: writes on the instance may stand.
+type Thaw struct {
+	Subject
+	Code     string   `json:"code"`
+	Reason   string   `json:"reason"`
+	NextMove string   `json:"nextMove"`
+	Mounts   []string `json:"mounts,omitempty"`
+}

@@ -1,0 +1,178 @@
+// Package cloud declares the ports through which the steps reach a provider.
+// Every provider passes the conformance suite in cloudtest, the emulated one
+// included. Errors are faults: a provider translates its SDK's errors in one
+// table and nobody behind this package sees them.
+package cloud
+
+import (
+	"context"
+	"time"
+
+	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/shared/run"
+)
+
+// Provider is everything that the steps ask of a cloud.
+type Provider interface {
+	Disks
+	Agent
+	Assets
+	Bus
+}
+
+// Disks reads instances and volumes and makes sets. Reads are retried by the
+// provider; CreateSet never is, because its caller must look first.
+type Disks interface {
+	// Instance describes an instance with its attached volumes.
+	// Codes: InstanceNotFound, AccessDenied, Throttled, Unavailable.
+	Instance(ctx context.Context, id string) (Instance, error)
+
+	// CreateSet snapshots the instance's volumes by ONE call, tagged at
+	// creation. It makes exactly one attempt on the wire. Codes:
+	// SnapshotThrottled, SnapshotTooSoon and SnapshotRefused when nothing was
+	// made, SnapshotOutcomeUnknown when a set may exist all the same.
+	CreateSet(ctx context.Context, spec SetSpec) ([]run.Snapshot, error)
+
+	// FindSet returns the snapshots that carry the run's tag, with their
+	// tags; none is not an error. What was created a moment ago may be
+	// missing for some seconds.
+	FindSet(ctx context.Context, runID string) ([]TaggedSnapshot, error)
+
+	// Snapshots reports the state of the named snapshots; one that does not
+	// exist is SnapshotFailed.
+	Snapshots(ctx context.Context, ids []string) ([]run.Snapshot, error)
+
+	// Pending returns the volumes that have snapshots in progress, with
+	// their number.
+	Pending(ctx context.Context, volumeIDs []string) (map[string]int, error)
+
+	// TagSnapshots puts tags on the snapshots; idempotent.
+	TagSnapshots(ctx context.Context, ids []string, tags map[string]string) error
+}
+
+// Instance is a target as the provider describes it.
+type Instance struct {
+	ID      string
+	Running bool
+	State   string // the provider's own word
+	Arch    string // amd64, arm64
+	Tags    map[string]string
+	Target  run.Target
+	Volumes []Volume
+}
+
+// Volume is one attached volume. Device is the name the provider gives the
+// attachment; the kernel's name may differ, hence Serials.
+type Volume struct {
+	ID      string
+	Device  string
+	Serials []string // what the guest may see as the disk's serial number
+	Boot    bool
+	SizeGiB int32
+	Kind    string
+	Tags    map[string]string
+	// Concurrent is how many snapshots of it may be pending at once.
+	Concurrent int
+	// Unsupported tells why no consistent set can hold it; empty if one can.
+	Unsupported string
+}
+
+// SetSpec asks for one set. Exclude lists attached volumes that it leaves out.
+type SetSpec struct {
+	InstanceID  string
+	ExcludeBoot bool
+	Boot        string
+	Exclude     []string // data volumes, without the boot volume
+	Include     []string // the volumes that the set must hold, for a provider that wants them
+	Description string
+	Tags        map[string]string
+}
+
+// TaggedSnapshot is a snapshot found by its tags.
+type TaggedSnapshot struct {
+	run.Snapshot
+	Tags      map[string]string
+	StartedAt time.Time
+}
+
+// Agent runs the helper on an instance through the provider's own agent.
+type Agent interface {
+	// Ping tells whether the agent answers and when it last did.
+	Ping(ctx context.Context, instanceID string) (Ping, error)
+
+	// Send starts a helper command and returns without waiting for it. The
+	// agent may deliver it late or twice. Codes: AgentOffline, AccessDenied,
+	// Throttled, Unavailable.
+	Send(ctx context.Context, cmd Command) (commandID string, err error)
+
+	// Result tells how far the command is. A command that the provider does
+	// not know yet is pending.
+	Result(ctx context.Context, instanceID, commandID string) (Result, error)
+
+	// Cancel asks the agent to give the command up, without a guarantee.
+	Cancel(ctx context.Context, instanceID, commandID string) error
+}
+
+// Ping is the state of an instance's agent.
+type Ping struct {
+	Online bool
+	Last   time.Time
+	Linux  bool
+}
+
+// Command is one verb for the helper on an instance. Request is a
+// protocol.Request in JSON; it travels encoded, never as shell text. Asset
+// with a URL has the helper fetched first if it is not there yet.
+type Command struct {
+	InstanceID    string
+	Asset         Asset
+	Verb          string
+	Request       []byte
+	DeliverySecs  int // not started by then: never runs
+	ExecutionSecs int // killed with its process group after
+	Comment       string
+}
+
+// Result is how far a command is.
+type Result struct {
+	Done     bool
+	Status   string // the provider's own word
+	ExitCode int
+	Stdout   string
+	Stderr   string
+	// TimedOut: the agent gave it up or never answered.
+	TimedOut bool
+}
+
+// Assets serves the helper by checksum.
+type Assets interface {
+	// Helper returns the helper for an architecture: its checksum, and a URL
+	// that is good for some minutes.
+	Helper(ctx context.Context, arch string) (Asset, error)
+}
+
+// Asset is a file pinned by its checksum. URL may be empty: then the file is
+// expected to be there already.
+type Asset struct {
+	SHA256 string
+	URL    string
+}
+
+// Bus publishes events.
+type Bus interface {
+	// Publish puts the events on the bus in order; all or an error.
+	Publish(ctx context.Context, entries []events.Event) error
+}
+
+// Tags by which a set is known.
+const (
+	TagRun         = "quiesce:run"
+	TagHold        = "quiesce:hold"
+	TagPolicy      = "quiesce:policy"
+	TagConsistency = "quiesce:consistency"
+	TagReason      = "quiesce:reason"
+	TagFrozenMs    = "quiesce:frozen-ms"
+	TagApp         = "AppConsistent"
+	TagFs          = "FsConsistent"
+	TagOptIn       = "quiesce:opt-in" // on the instance: it may be commanded
+)

@@ -1,0 +1,114 @@
+// Package step turns a typed function into the handler that every runtime
+// accepts, and times it.
+package step
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/fault"
+)
+
+// Handler is the seam to the runtimes. Its errors are faults whose message
+// ends in the step's stamp.
+type Handler func(context.Context, json.RawMessage) (json.RawMessage, error)
+
+// New makes a handler of a typed function. Input is decoded strictly: an
+// unknown or missing document is refused before anything is touched. A panic
+// becomes Internal, so that the state machine sees a code and thaws.
+func New[I, O any](name string, do func(context.Context, I) (O, error)) Handler {
+	return func(ctx context.Context, payload json.RawMessage) (out json.RawMessage, err error) {
+		started := time.Now()
+		defer func() {
+			if p := recover(); p != nil {
+				err = fault.New(fault.Internal, "%s panicked: %v\n%s", name, p, debug.Stack())
+			}
+			if err != nil {
+				err = stamp(err, name, started, time.Now())
+			}
+		}()
+		var in I
+		if err := Decode(payload, &in); err != nil {
+			return nil, err
+		}
+		result, err := do(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(result)
+	}
+}
+
+// Decode reads one JSON document strictly; what is wrong with it is
+// InvalidInput with the field's name.
+func Decode(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return refused(err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fault.Input("input", "more than one JSON document")
+	}
+	return nil
+}
+
+var unknownField = regexp.MustCompile(`^json: unknown field "(.*)"$`)
+
+func refused(err error) error {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		return fault.Input(wrong.Field, "wants %s, got %s", kind(wrong.Type), wrong.Value)
+	case unknownField.MatchString(err.Error()):
+		return fault.Input(unknownField.FindStringSubmatch(err.Error())[1], "unknown field")
+	}
+	return fault.Input("input", "is not JSON: %v", err)
+}
+
+func kind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Float64:
+		return "a number"
+	}
+	return "a " + t.Kind().String()
+}
+
+// A failing step cannot hand its times to the next state but in its message.
+const layout = "2006-01-02T15:04:05.000Z"
+
+var stamped = regexp.MustCompile(`^(?s)(.*) \[([a-z-]+) (\S+Z) \+(\S+)\]$`)
+
+func stamp(err error, name string, started, ended time.Time) error {
+	return &fault.Error{
+		Code:    fault.CodeOf(err),
+		Message: fmt.Sprintf("%v [%s %s +%s]", err, name, started.UTC().Format(layout), ended.Sub(started).Round(time.Millisecond)),
+	}
+}
+
+// Unstamp splits a failed step's message into the sentence, the step and its
+// times; ok is false for a message that no step stamped.
+func Unstamp(message string) (sentence, name string, started, ended time.Time, ok bool) {
+	m := stamped.FindStringSubmatch(message)
+	if m == nil {
+		return message, "", time.Time{}, time.Time{}, false
+	}
+	started, err := time.Parse(layout, m[3])
+	took, err2 := time.ParseDuration(m[4])
+	if err != nil || err2 != nil {
+		return message, "", time.Time{}, time.Time{}, false
+	}
+	return m[1], m[2], started, started.Add(took), true
+}
