@@ -140,6 +140,7 @@ type Mount struct {
 	Type     string   `json:"type"`
 	ReadOnly bool     `json:"readOnly,omitempty"`
 	Depth    int      `json:"depth"`
+	On       string   `json:"on,omitempty"` // the mount that holds its loop device's file
 	Disks    []Disk   `json:"disks"`
 	Refused  string   `json:"refused,omitempty"` // why it must not be frozen; empty if it may
 	Binds    []string `json:"binds,omitempty"`

@@ -1,0 +1,77 @@
+package precheck
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/protocol"
+)
+
+// atlas says on which of the provider's volumes a mount lies.
+type atlas struct {
+	bySerial map[string]string
+	byDevice map[string]string
+	mounts   map[string]protocol.Mount
+}
+
+func newAtlas(volumes []cloud.Volume, mounts []protocol.Mount) atlas {
+	a := atlas{bySerial: map[string]string{}, byDevice: map[string]string{}, mounts: map[string]protocol.Mount{}}
+	for _, v := range volumes {
+		for _, s := range v.Serials {
+			a.bySerial[serial(s)] = v.ID
+		}
+		if v.Device != "" {
+			a.byDevice[kernelName(v.Device)] = v.ID
+		}
+	}
+	for _, m := range mounts {
+		a.mounts[m.Mount] = m
+	}
+	return a
+}
+
+// volumes returns the volumes under a mount. A serial number decides where
+// the disk reports one, because the kernel numbers NVMe disks as it likes; a
+// loop device that is no volume itself lies where its file lies.
+func (a atlas) volumes(m protocol.Mount) (ids []string) {
+	seen := map[string]bool{}
+	for range len(a.mounts) + 1 { // a bound, should mounts claim to stand on each other
+		for _, d := range m.Disks {
+			id := a.byDevice[kernelName(d.Name)]
+			if d.Serial != "" {
+				if bySerial := a.bySerial[serial(d.Serial)]; bySerial != "" {
+					id = bySerial
+				}
+			}
+			if id != "" && !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
+		}
+		on, ok := a.mounts[m.On]
+		if len(ids) > 0 || m.On == "" || !ok {
+			return ids
+		}
+		m = on
+	}
+	return ids
+}
+
+func serial(s string) string { return strings.ToLower(strings.ReplaceAll(s, "-", "")) }
+
+var partition = regexp.MustCompile(`^((?:xv|s|v)d[a-z]+)\d+$`)
+
+// kernelName brings the names of one disk together: the provider attaches
+// /dev/sdf or /dev/sda1 where the kernel says xvdf or xvda.
+func kernelName(device string) string {
+	name := path.Base(device)
+	if m := partition.FindStringSubmatch(name); m != nil {
+		name = m[1]
+	}
+	if rest, ok := strings.CutPrefix(name, "sd"); ok {
+		name = "xvd" + rest
+	}
+	return name
+}

@@ -1,0 +1,80 @@
+// Package runprescript opens the helper's session on the instance and brings
+// the application to rest in it.
+package runprescript
+
+import (
+	"context"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/helper"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/protocol"
+	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/telemetry"
+)
+
+// Input is the plan.
+type Input struct {
+	Plan run.Plan `json:"plan"`
+}
+
+// slack is what a session outlives its scripts and its window by: the calls
+// between them, delivered as late as the provider allows.
+const slack = 2 * time.Minute
+
+// Do begins the session; with nothing to quiesce and nothing to freeze there
+// is none. Codes: RunInProgress, Script*, TooLate, and a command's own.
+func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in Input) (*run.Prescript, error) {
+	started := time.Now()
+	plan, p := in.Plan, in.Plan.Policy
+	if p.Application.Kind == policy.None && !p.Freeze.Enabled {
+		return &run.Prescript{Record: run.Record{Step: "run-prescript", StartedAt: started, EndedAt: time.Now()}}, nil
+	}
+	scripts := Scripts(p)
+	deadline := time.Duration(p.Freeze.DeadlineSeconds) * time.Second
+	count := func(name string) {
+		if p.Application.Kind != policy.None {
+			metrics.Emit(p.Name, "run-prescript", plan.RunID, telemetry.Count(name))
+		}
+	}
+	count(telemetry.PreScriptStarted)
+	reply, err := helper.Ask(ctx, agent, helper.Call{
+		InstanceID: plan.Target.InstanceID,
+		Asset:      cloud.Asset{SHA256: plan.Helper.SHA256},
+		Execution:  2*scripts + 30*time.Second, // a failed pre-script is undone by its post-script
+		Expires:    true,
+		ClockSkew:  time.Duration(plan.ClockSkewMs) * time.Millisecond,
+		Request: protocol.Request{Verb: protocol.Begin, RunID: plan.RunID, Begin: &protocol.BeginRequest{
+			SessionSeconds: int((2*scripts + deadline + slack).Seconds()),
+			FreezeSeconds:  p.Freeze.DeadlineSeconds,
+			AllowRoot:      p.Freeze.Root == policy.Allow,
+			Filesystems:    plan.Filesystems,
+			Application: protocol.Application{
+				Kind:           p.Application.Kind,
+				PreScript:      p.Application.PreScript,
+				PostScript:     p.Application.PostScript,
+				TimeoutSeconds: p.Application.TimeoutSeconds,
+				Retries:        p.Application.Retries,
+			},
+		}},
+	})
+	if err != nil {
+		count(telemetry.PreScriptFailed)
+		return nil, err
+	}
+	count(telemetry.PreScriptCompleted)
+	quiesced := reply.Evidence != nil && reply.Evidence.Application != nil && !reply.Evidence.Application.QuiescedAt.IsZero()
+	return &run.Prescript{
+		Quiesced: quiesced,
+		Record:   run.Record{Step: "run-prescript", StartedAt: started, EndedAt: time.Now()},
+	}, nil
+}
+
+// Scripts is the longest that one stage's script may take, retries included.
+func Scripts(p policy.Policy) time.Duration {
+	if p.Application.Kind != policy.Script {
+		return 0
+	}
+	return time.Duration(p.Application.TimeoutSeconds*(p.Application.Retries+1)) * time.Second
+}
