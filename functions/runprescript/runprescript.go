@@ -31,7 +31,7 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 	if p.Application.Kind == policy.None && !p.Freeze.Enabled {
 		return &run.Prescript{Record: run.Record{Step: "run-prescript", StartedAt: started, EndedAt: time.Now()}}, nil
 	}
-	scripts := Scripts(p)
+	scripts := p.Application.Limit()
 	deadline := time.Duration(p.Freeze.DeadlineSeconds) * time.Second
 	count := func(name string) {
 		if p.Application.Kind != policy.None {
@@ -69,12 +69,4 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 		Quiesced: quiesced,
 		Record:   run.Record{Step: "run-prescript", StartedAt: started, EndedAt: time.Now()},
 	}, nil
-}
-
-// Scripts is the longest that one stage's script may take, retries included.
-func Scripts(p policy.Policy) time.Duration {
-	if p.Application.Kind != policy.Script {
-		return 0
-	}
-	return time.Duration(p.Application.TimeoutSeconds*(p.Application.Retries+1)) * time.Second
 }

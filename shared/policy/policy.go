@@ -5,6 +5,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"time"
 )
 
 // Policy with its zero fields means Default: decode it from JSON, or start
@@ -27,6 +28,14 @@ type Application struct {
 	PostScript     string `json:"postScript,omitempty"`
 	TimeoutSeconds int    `json:"timeoutSeconds"` // 10-120 for each script, default 10
 	Retries        int    `json:"retries"`        // 0-3, default 0
+}
+
+// Limit is the longest that one stage's script may take, retries included.
+func (a Application) Limit() time.Duration {
+	if a.Kind != Script {
+		return 0
+	}
+	return time.Duration(a.TimeoutSeconds*(a.Retries+1)) * time.Second
 }
 
 // Application kinds.
@@ -55,6 +64,17 @@ type Volumes struct {
 	ExcludeBoot bool              `json:"excludeBoot"` // default true
 	ExcludeIDs  []string          `json:"excludeIds,omitempty"`
 	ExcludeTags map[string]string `json:"excludeTags,omitempty"` // any match; an empty value matches every value
+}
+
+// Asked names what the policy wants proved: application, filesystem or crash.
+func (p Policy) Asked() string {
+	switch {
+	case p.Application.Kind != None:
+		return "application"
+	case p.Freeze.Enabled:
+		return "filesystem"
+	}
+	return "crash"
 }
 
 // OnFailure tells what a failed quiesce or freeze leads to.

@@ -124,8 +124,8 @@ const (
 
 // Thaw is the answer of the thaw step: the evidence, brought home.
 type Thaw struct {
-	Evidence  *protocol.Evidence `json:"evidence,omitempty"`  // nil: the instance knew no session of the run
-	Published []string           `json:"published,omitempty"` // steps whose events are out
+	Evidence  *protocol.Evidence `json:"evidence,omitempty"` // nil: the instance knew no session of the run
+	Published bool               `json:"published"`          // the events of the steps before it are out
 	Record    Record             `json:"record"`
 }
 

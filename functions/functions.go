@@ -1,0 +1,72 @@
+// Package functions is the one table of steps: every runtime serves these, and
+// the workflow names no others.
+package functions
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/quiesce/quiesce/functions/freeze"
+	"github.com/quiesce/quiesce/functions/pollstatus"
+	"github.com/quiesce/quiesce/functions/precheck"
+	"github.com/quiesce/quiesce/functions/runprescript"
+	"github.com/quiesce/quiesce/functions/snapshot"
+	"github.com/quiesce/quiesce/functions/tag"
+	"github.com/quiesce/quiesce/functions/thaw"
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/step"
+	"github.com/quiesce/quiesce/shared/telemetry"
+)
+
+// Deps is what the steps stand on. Metrics receives one line a metric set; nil
+// is allowed.
+type Deps struct {
+	Cloud   cloud.Provider
+	Metrics io.Writer
+}
+
+// Names lists the steps in the order of a run.
+var Names = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "tag"}
+
+// Timeouts is how long each function may run. The workflow's tasks wait a
+// little longer, to hear the function's own answer.
+var Timeouts = map[string]time.Duration{
+	"precheck":      5 * time.Minute,
+	"run-prescript": 15 * time.Minute,
+	"freeze":        2 * time.Minute,
+	"snapshot":      time.Minute,
+	"thaw":          15 * time.Minute,
+	"poll-status":   time.Minute,
+	"tag":           time.Minute,
+}
+
+// Table returns the handler of every step.
+func Table(d Deps) map[string]step.Handler {
+	c, m := d.Cloud, telemetry.NewMetrics(d.Metrics)
+	watch := telemetry.Watch{Bus: c, Metrics: m}
+	return map[string]step.Handler{
+		"precheck": watch.Published("precheck", step.New("precheck", func(ctx context.Context, in precheck.Input) (*run.Plan, error) {
+			return precheck.Do(ctx, c, in)
+		})),
+		"run-prescript": watch.Deferred("run-prescript", step.New("run-prescript", func(ctx context.Context, in runprescript.Input) (*run.Prescript, error) {
+			return runprescript.Do(ctx, c, m, in)
+		})),
+		"freeze": watch.Deferred("freeze", step.New("freeze", func(ctx context.Context, in freeze.Input) (*run.Freeze, error) {
+			return freeze.Do(ctx, c, in)
+		})),
+		"snapshot": watch.Deferred("snapshot", step.New("snapshot", func(ctx context.Context, in snapshot.Input) (*run.Set, error) {
+			return snapshot.Do(ctx, c, m, in)
+		})),
+		"thaw": watch.Published("thaw", step.New("thaw", func(ctx context.Context, in thaw.Input) (*run.Thaw, error) {
+			return thaw.Do(ctx, c, m, in)
+		})),
+		"poll-status": watch.Published("poll-status", step.New("poll-status", func(ctx context.Context, in pollstatus.Input) (*run.Status, error) {
+			return pollstatus.Do(ctx, c, in)
+		})),
+		"tag": watch.Published("tag", step.New("tag", func(ctx context.Context, in run.State) (*run.Verdict, error) {
+			return tag.Do(ctx, c, m, in)
+		})),
+	}
+}

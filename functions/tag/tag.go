@@ -1,0 +1,202 @@
+// Package tag computes the verdict, writes it on every snapshot and tells the
+// world how the run ended. It never claims more than the evidence does.
+package tag
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/consistency"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/telemetry"
+)
+
+// Cloud is what tag asks of a provider.
+type Cloud interface {
+	cloud.Disks
+	cloud.Bus
+}
+
+// Do ends the run. Codes: what tagging and publishing return; both may be
+// done again.
+func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, s run.State) (*run.Verdict, error) {
+	started := time.Now()
+	verdict := Conclude(s)
+	if s.Plan != nil {
+		strays, err := label(ctx, c, s, verdict)
+		if err != nil {
+			return nil, err
+		}
+		if strays > 0 && s.Set == nil {
+			verdict.Outcome = run.OutcomeFailedDirty
+			verdict.Reason += fmt.Sprintf("; %d snapshots of the run exist all the same and are not to be restored", strays)
+		}
+	}
+	verdict.Record = run.Record{Step: "tag", StartedAt: started, EndedAt: time.Now()}
+	if err := c.Publish(ctx, announcements(s, verdict)); err != nil {
+		return nil, err
+	}
+	name := s.Request.Policy.WithDefaults().Name
+	metrics.Emit(name, "tag", s.Run.ID, measures(s, verdict)...)
+	return verdict, nil
+}
+
+// Conclude weighs the run and decides how it ends: dirty as soon as it is not
+// known that the instance was let go.
+func Conclude(s run.State) *run.Verdict {
+	found := consistency.Judge(s)
+	v := &run.Verdict{Consistency: found.Consistency, Reason: found.Reason, Code: string(found.Code)}
+	if s.Set != nil {
+		for _, m := range s.Set.Snapshots {
+			v.SnapshotIDs = append(v.SnapshotIDs, m.ID)
+		}
+	}
+	if s.Thaw != nil && s.Thaw.Evidence != nil {
+		v.FrozenMs = s.Thaw.Evidence.FrozenMs
+	}
+	asked := run.Consistency(s.Request.Policy.WithDefaults().Asked())
+	switch {
+	case s.Failures.Thaw != nil:
+		v.Outcome, v.Code = run.OutcomeFailedDirty, string(fault.ThawFailed)
+		v.Reason = "it is not known whether the instance was let go: " + sentence(s.Failures.Thaw) + "; of the set: " + v.Reason
+	case paused(s):
+		v.Outcome, v.Code = run.OutcomeFailedDirty, string(fault.ScriptFailed)
+		v.Reason = "the post-script failed, the application may still be at rest; of the set: " + v.Reason
+	case v.Consistency == "":
+		v.Outcome = run.OutcomeFailedClean
+	case v.Consistency.Rank() < asked.Rank():
+		v.Outcome = run.OutcomeDegraded
+	default:
+		v.Outcome = run.OutcomeCompleted
+	}
+	return v
+}
+
+// paused reports that the application was touched and not released again.
+func paused(s run.State) bool {
+	if s.Thaw == nil || s.Thaw.Evidence == nil {
+		return false
+	}
+	a := s.Thaw.Evidence.Application
+	return a != nil && a.Kind != policy.None && !a.QuiesceAt.IsZero() && a.ReleasedAt.IsZero()
+}
+
+func sentence(f *run.Failure) string {
+	text, _, _ := telemetry.Explain(*f)
+	return text
+}
+
+// label tags the set; without one it looks for what a lost call may have left,
+// so that nobody takes it for a backup. It returns how many it tagged.
+func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, error) {
+	ids := v.SnapshotIDs
+	if s.Set == nil {
+		if s.Failures.Snapshot == nil {
+			return 0, nil
+		}
+		found, err := c.FindSet(ctx, s.Plan.RunID)
+		if err != nil {
+			return 0, err
+		}
+		for _, m := range found {
+			ids = append(ids, m.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	level := string(v.Consistency)
+	if level == "" {
+		level = "none"
+	}
+	err := c.TagSnapshots(ctx, ids, map[string]string{
+		cloud.TagRun:         s.Plan.RunID,
+		cloud.TagPolicy:      s.Plan.Policy.Name,
+		cloud.TagConsistency: level,
+		cloud.TagReason:      tagValue(v.Reason),
+		cloud.TagFrozenMs:    fmt.Sprintf("%.0f", v.FrozenMs),
+		cloud.TagApp:         boolTag(v.Consistency == run.Application),
+		cloud.TagFs:          boolTag(v.Consistency.Rank() >= run.Filesystem.Rank()),
+	})
+	return len(ids), err
+}
+
+func boolTag(b bool) string {
+	if b {
+		return "True"
+	}
+	return "False"
+}
+
+var notInTags = regexp.MustCompile(`[^\p{L}\p{Z}\p{N}_.:/=+\-@]+`)
+
+func tagValue(s string) string {
+	r := []rune(notInTags.ReplaceAllString(s, " "))
+	if len(r) > 255 {
+		r = r[:255]
+	}
+	return string(r)
+}
+
+// announcements are the run's final events, after those of earlier steps that
+// nobody got out.
+func announcements(s run.State, v *run.Verdict) (list []events.Event) {
+	who := events.Subject{RunID: s.Run.ID, InstanceID: s.Request.InstanceID, Policy: s.Request.Policy.WithDefaults().Name}
+	if s.Plan != nil {
+		who = telemetry.Subject(s.Plan)
+	}
+	now := v.Record.EndedAt
+	if s.Thaw == nil || !s.Thaw.Published {
+		list = append(list, telemetry.Deferred(who, s, now)...)
+	}
+	for name, f := range map[string]*run.Failure{"precheck": s.Failures.Precheck, "thaw": s.Failures.Thaw, "poll-status": s.Failures.PollStatus} {
+		if f != nil {
+			slog.Info("a step failed", "run", s.Run.ID, "step", name, "code", f.Error)
+		}
+	}
+	if s.Failures.Thaw != nil || paused(s) {
+		list = append(list, events.Event{Type: events.TypeThawFailed, Time: now, Detail: events.Thaw{
+			Subject: who, Code: v.Code, Reason: v.Reason, NextMove: fault.ThawFailed.NextMove(), Mounts: mounts(s),
+		}})
+	}
+	final := map[run.Outcome]string{run.OutcomeCompleted: events.TypeCompleted, run.OutcomeDegraded: events.TypeDegraded}[v.Outcome]
+	if final == "" {
+		final = events.TypeFailed
+	}
+	return append(list, events.Event{Type: final, Time: now, Resources: v.SnapshotIDs, Detail: events.Outcome{
+		Subject: who, Outcome: string(v.Outcome), Consistency: string(v.Consistency),
+		Asked: s.Request.Policy.WithDefaults().Asked(), Reason: v.Reason, Code: v.Code,
+		NextMove: fault.Code(v.Code).NextMove(), FrozenMs: v.FrozenMs, SnapshotIDs: v.SnapshotIDs,
+	}})
+}
+
+func mounts(s run.State) (list []string) {
+	if s.Plan != nil {
+		for _, f := range s.Plan.Filesystems {
+			list = append(list, f.Mount)
+		}
+	}
+	return list
+}
+
+func measures(s run.State, v *run.Verdict) []telemetry.Metric {
+	name := telemetry.SetFailed
+	switch v.Outcome {
+	case run.OutcomeCompleted:
+		name = telemetry.SetCompleted
+	case run.OutcomeDegraded:
+		name = telemetry.SetDegraded
+	}
+	list := []telemetry.Metric{telemetry.Count(name)}
+	if s.Failures.Thaw != nil || paused(s) {
+		list = append(list, telemetry.Count(telemetry.ThawFailed))
+	}
+	return list
+}

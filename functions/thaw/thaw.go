@@ -1,0 +1,153 @@
+// Package thaw lets the instance go and brings the evidence home. It runs on
+// every path once run-prescript was attempted, and as a janitor when an
+// execution was stopped; it needs a run id and a target, nothing else.
+package thaw
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/helper"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/protocol"
+	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/telemetry"
+)
+
+// Input is the plan and what happened since. A janitor knows only Run and
+// Request; then the plan is null.
+type Input struct {
+	Run       run.Run        `json:"run,omitzero"`
+	Request   run.Request    `json:"request,omitzero"`
+	Plan      *run.Plan      `json:"plan"`
+	Prescript *run.Prescript `json:"prescript"`
+	Freeze    *run.Freeze    `json:"freeze"`
+	Set       *run.Set       `json:"set"`
+	Failures  run.Failures   `json:"failures"`
+}
+
+// Cloud is what thaw asks of a provider.
+type Cloud interface {
+	cloud.Agent
+	cloud.Assets
+	cloud.Bus
+	Instance(ctx context.Context, id string) (cloud.Instance, error)
+}
+
+// Do thaws, releases and reports. Codes: ThawFailed when the instance said so,
+// and a command's own when it was not reached; all are worth another attempt.
+func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*run.Thaw, error) {
+	started := time.Now()
+	if in.Plan == nil {
+		plan, err := janitor(ctx, c, in)
+		if err != nil {
+			return nil, err
+		}
+		in.Plan = plan
+	}
+	plan, p := in.Plan, in.Plan.Policy
+	thawed := &run.Thaw{}
+	if plan.Helper.SHA256 != "" {
+		evidence, err := ask(ctx, c, in)
+		if err != nil {
+			return nil, err
+		}
+		thawed.Evidence = evidence
+	}
+	thawed.Record = run.Record{Step: "thaw", StartedAt: started, EndedAt: time.Now()}
+
+	// The window is over: only now is there time to tell what happened in it.
+	who := telemetry.Subject(plan)
+	state := run.State{Prescript: in.Prescript, Freeze: in.Freeze, Set: in.Set, Failures: in.Failures}
+	metrics.Emit(p.Name, "thaw", plan.RunID, Measures(thawed.Evidence)...)
+	if deferred := telemetry.Deferred(who, state, time.Now()); len(deferred) > 0 {
+		if err := c.Publish(ctx, deferred); err != nil {
+			slog.Error("events not published; the tag step tries again", "run", plan.RunID, "error", err)
+		} else {
+			thawed.Published = true
+		}
+	}
+	return thawed, nil
+}
+
+// ask sends the thaw. What ended the hold is told, because only a thaw that
+// was sent after the snapshot call had returned proves the hold to its end.
+func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
+	plan := in.Plan
+	request := &protocol.ThawRequest{Reason: "failure"}
+	switch {
+	case in.Set != nil:
+		request.Reason, request.CallEnded = "snapshot-taken", in.Set.Hold
+	case in.Run.ID != "":
+		request.Reason = "janitor"
+	}
+	reply, err := helper.Ask(ctx, c, helper.Call{
+		InstanceID: plan.Target.InstanceID,
+		Asset:      cloud.Asset{SHA256: plan.Helper.SHA256},
+		Execution:  plan.Policy.Application.Limit() + time.Minute,
+		Request:    protocol.Request{Verb: protocol.Thaw, RunID: plan.RunID, Thaw: request},
+	})
+	switch fault.CodeOf(err) {
+	case "":
+		return reply.Evidence, nil
+	case fault.NoSession:
+		return nil, nil // nothing of this run is held there
+	case fault.ScriptFailed, fault.ScriptTimedOut:
+		return reply.Evidence, nil // thawed; what became of the application is in the evidence
+	}
+	return nil, err
+}
+
+// janitor makes as much of a plan as a thaw needs from what the execution was
+// started with.
+func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
+	if in.Run.ID == "" || in.Request.InstanceID == "" {
+		return nil, fault.Input("run", "wants a plan, or a run's id and its instance")
+	}
+	instance, err := c.Instance(ctx, in.Request.InstanceID)
+	if err != nil {
+		return nil, err
+	}
+	asset, err := c.Helper(ctx, instance.Arch)
+	if err != nil {
+		return nil, err
+	}
+	return &run.Plan{
+		RunID:  in.Run.ID,
+		Target: instance.Target,
+		Policy: in.Request.Policy.WithDefaults(),
+		Helper: run.Helper{SHA256: asset.SHA256, Arch: instance.Arch},
+	}, nil
+}
+
+// Measures are the metrics that evidence yields; none of none.
+func Measures(e *protocol.Evidence) (list []telemetry.Metric) {
+	if e == nil {
+		return nil
+	}
+	if e.FrozenMs > 0 {
+		list = append(list, telemetry.Millis(telemetry.FrozenWindow, e.FrozenMs))
+	}
+	if e.AutoThawed {
+		list = append(list, telemetry.Count(telemetry.AutoThawed))
+	}
+	a := e.Application
+	if a == nil || a.Kind == policy.None {
+		return list
+	}
+	if pause := a.ReleasedAt.Mono - a.QuiesceAt.Mono; a.ReleasedAt.Mono > 0 && pause > 0 {
+		list = append(list, telemetry.Millis(telemetry.ApplicationPause, float64(pause)/1e6))
+	}
+	if a.Post != nil {
+		list = append(list, telemetry.Count(telemetry.PostScriptStarted))
+		if a.Post.ExitCode == 0 && !a.Post.TimedOut {
+			list = append(list, telemetry.Count(telemetry.PostScriptDone))
+		} else {
+			list = append(list, telemetry.Count(telemetry.PostScriptFailed))
+		}
+	}
+	return list
+}
