@@ -1,0 +1,111 @@
+// Package awscloud is the cloud of EC2, EBS, Systems Manager, EventBridge and
+// S3. It holds no state but its clients, and speaks to whatever endpoints the
+// configuration names, the emulated ones included.
+package awscloud
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/quiesce/quiesce/shared/cloud"
+)
+
+// Options names what a deployment made. A field may stay empty where only
+// steps that do not need it run.
+type Options struct {
+	AssetBucket string
+	Helpers     map[string]Helper // by architecture: amd64, arm64
+	Bus         string            // name or ARN; empty: the account's default bus
+	Document    string            // name or ARN of the command document
+	// DocumentHash pins the document's content, SHA-256 in hex; empty: not pinned.
+	DocumentHash string
+}
+
+// Helper is one build of the helper in the asset bucket.
+type Helper struct {
+	Key    string
+	SHA256 string // hex
+}
+
+// Provider implements cloud.Provider. Its clients are made when first used,
+// because most functions need but one or two of them.
+type Provider struct {
+	options Options
+	region  string
+	ec2     func() *ec2.Client
+	ssm     func() *ssm.Client
+	bus     func() *eventbridge.Client
+	assets  func() *s3.PresignClient
+}
+
+var _ cloud.Provider = (*Provider)(nil)
+
+// New makes the provider of the configuration's Region. Whatever the
+// configuration says of retries, reads are retried a bounded number of times
+// and the call that makes a set never is.
+func New(cfg aws.Config, options Options) *Provider {
+	cfg = cfg.Copy()
+	cfg.HTTPClient = patient(cfg.HTTPClient)
+	cfg.RetryMaxAttempts = 0
+	cfg.Retryer = func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts = attempts
+			o.MaxBackoff = maxBackoff
+		})
+	}
+	return &Provider{
+		options: options,
+		region:  cfg.Region,
+		ec2:     sync.OnceValue(func() *ec2.Client { return ec2.NewFromConfig(cfg) }),
+		ssm:     sync.OnceValue(func() *ssm.Client { return ssm.NewFromConfig(cfg) }),
+		bus:     sync.OnceValue(func() *eventbridge.Client { return eventbridge.NewFromConfig(cfg) }),
+		assets:  sync.OnceValue(func() *s3.PresignClient { return s3.NewPresignClient(s3.NewFromConfig(cfg, plain)) }),
+	}
+}
+
+// A read may be made four times within some seconds; what takes longer is the
+// workflow's to repeat.
+const (
+	attempts   = 4
+	maxBackoff = 2 * time.Second
+)
+
+// A connection inside the Region is made in milliseconds or not at all. The
+// answer to the call that makes a set of many volumes may take seconds.
+const (
+	connectTimeout = 3 * time.Second
+	readTimeout    = 20 * time.Second
+)
+
+// patient sets the timeouts of the SDK's own client and leaves any other as
+// its maker wanted it.
+func patient(client aws.HTTPClient) aws.HTTPClient {
+	if client == nil {
+		client = awshttp.NewBuildableClient()
+	}
+	buildable, ok := client.(*awshttp.BuildableClient)
+	if !ok {
+		return client
+	}
+	return buildable.
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connectTimeout }).
+		WithTransportOptions(func(t *http.Transport) { t.TLSHandshakeTimeout = connectTimeout }).
+		WithReadTimeout(readTimeout)
+}
+
+// plain makes addresses that a bare HTTP client can fetch: no checksum mode in
+// them, and the bucket in the path where an endpoint has no name per bucket.
+func plain(o *s3.Options) {
+	o.UsePathStyle = o.BaseEndpoint != nil
+	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+}
