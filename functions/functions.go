@@ -65,7 +65,7 @@ func Table(d Deps) map[string]step.Handler {
 		"poll-status": watch.Published("poll-status", step.New("poll-status", func(ctx context.Context, in pollstatus.Input) (*run.Status, error) {
 			return pollstatus.Do(ctx, c, in)
 		})),
-		"tag": watch.Published("tag", step.New("tag", func(ctx context.Context, in run.State) (*run.Verdict, error) {
+		"tag": watch.Published("tag", step.New("tag", func(ctx context.Context, in tag.Input) (*run.Verdict, error) {
 			return tag.Do(ctx, c, m, in)
 		})),
 	}

@@ -24,10 +24,21 @@ type Cloud interface {
 	cloud.Bus
 }
 
+// Input is everything that the execution knows, and how often the state
+// machine has tried to tag before.
+type Input struct {
+	run.State
+	Attempt int `json:"attempt"`
+}
+
+// insist is how many attempts are spent on a bus that does not answer, before
+// the verdict stands without its events: the set is labelled all the same.
+const insist = 3
+
 // Do ends the run. Codes: what tagging and publishing return; both may be
 // done again.
-func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, s run.State) (*run.Verdict, error) {
-	started := time.Now()
+func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*run.Verdict, error) {
+	started, s := time.Now(), in.State
 	verdict := Conclude(s)
 	if s.Plan != nil {
 		strays, err := label(ctx, c, s, verdict)
@@ -40,8 +51,11 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, s run.State) (
 		}
 	}
 	verdict.Record = run.Record{Step: "tag", StartedAt: started, EndedAt: time.Now()}
-	if err := c.Publish(ctx, announcements(s, verdict)); err != nil {
+	switch err := c.Publish(ctx, announcements(s, verdict)); {
+	case err != nil && in.Attempt < insist:
 		return nil, err
+	case err != nil:
+		slog.Error("the outcome was not published", "run", s.Run.ID, "outcome", verdict.Outcome, "error", err)
 	}
 	name := s.Request.Policy.WithDefaults().Name
 	metrics.Emit(name, "tag", s.Run.ID, measures(s, verdict)...)
@@ -156,11 +170,7 @@ func announcements(s run.State, v *run.Verdict) (list []events.Event) {
 	if s.Thaw == nil || !s.Thaw.Published {
 		list = append(list, telemetry.Deferred(who, s, now)...)
 	}
-	for name, f := range map[string]*run.Failure{"precheck": s.Failures.Precheck, "thaw": s.Failures.Thaw, "poll-status": s.Failures.PollStatus} {
-		if f != nil {
-			slog.Info("a step failed", "run", s.Run.ID, "step", name, "code", f.Error)
-		}
-	}
+	list = append(list, silent(who, s, now)...)
 	if s.Failures.Thaw != nil || paused(s) {
 		list = append(list, events.Event{Type: events.TypeThawFailed, Time: now, Detail: events.Thaw{
 			Subject: who, Code: v.Code, Reason: v.Reason, NextMove: fault.ThawFailed.NextMove(), Mounts: mounts(s),
@@ -175,6 +185,20 @@ func announcements(s run.State, v *run.Verdict) (list []events.Event) {
 		Asked: s.Request.Policy.WithDefaults().Asked(), Reason: v.Reason, Code: v.Code,
 		NextMove: fault.Code(v.Code).NextMove(), FrozenMs: v.FrozenMs, SnapshotIDs: v.SnapshotIDs,
 	}})
+}
+
+// silent are the events of the steps that publish for themselves but died
+// before they could: a fault code shows that the step itself answered.
+func silent(who events.Subject, s run.State, now time.Time) (list []events.Event) {
+	for _, step := range []struct {
+		name    string
+		failure *run.Failure
+	}{{"precheck", s.Failures.Precheck}, {"thaw", s.Failures.Thaw}, {"poll-status", s.Failures.PollStatus}} {
+		if step.failure != nil && !fault.Code(step.failure.Error).Known() {
+			list = append(list, telemetry.Failed(who, step.name, *step.failure, now))
+		}
+	}
+	return list
 }
 
 func mounts(s run.State) (list []string) {
