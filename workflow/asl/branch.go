@@ -1,0 +1,127 @@
+package asl
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// parallel runs every branch on the same input; its result is the list of
+// theirs, in the order they are written.
+func (b *branch) parallel(s *State, in scope) (any, error) {
+	input, err := s.Parameters.apply(in, b.fx)
+	if err != nil {
+		return nil, err
+	}
+	data, err := seal(input)
+	if err != nil {
+		return nil, err
+	}
+	b.record(Event{Type: "ParallelStateStarted"})
+	out, err := b.fan(len(s.Branches), len(s.Branches), func(child *branch, i int) (any, error) {
+		out, err := child.walk(s.Branches[i], data)
+		return out.value, err
+	})
+	return b.joined("Parallel", out, err)
+}
+
+// each runs the processor once for every item.
+func (b *branch) each(s *State, in scope) (any, error) {
+	v := in.input
+	if s.ItemsPath != nil {
+		var err error
+		if v, err = s.ItemsPath.must(in, "ItemsPath"); err != nil {
+			return nil, err
+		}
+	}
+	items, ok := v.([]any)
+	if !ok {
+		return nil, runtimeError("The ItemsPath of the Map state %q finds no list", s.Name)
+	}
+	b.record(Event{Type: "MapStateStarted", Length: len(items)})
+	limit := s.MaxConcurrency
+	if limit == 0 {
+		limit = len(items)
+	}
+	out, err := b.fan(len(items), limit, func(child *branch, i int) (any, error) {
+		child.item = map[string]any{"Index": number(i), "Value": items[i]}
+		child.record(Event{Type: "MapIterationStarted", Name: s.Name, Index: i})
+		out, err := child.iterate(s, in, items[i])
+		child.record(Event{Type: "MapIteration" + outcome(err), Name: s.Name, Index: i})
+		return out, err
+	})
+	return b.joined("Map", out, err)
+}
+
+func (b *branch) iterate(s *State, in scope, item any) (any, error) {
+	if s.Parameters != nil {
+		var err error
+		if item, err = s.Parameters.render(scope{in.input, b.scope.context}, b.fx); err != nil {
+			return nil, err
+		}
+	}
+	data, err := seal(item)
+	if err != nil {
+		return nil, err
+	}
+	out, err := b.walk(s.Branches[0], data)
+	return out.value, err
+}
+
+func outcome(err error) string {
+	var stop *stopped
+	switch {
+	case err == nil:
+		return "Succeeded"
+	case errors.As(err, &stop):
+		return "Aborted"
+	}
+	return "Failed"
+}
+
+func (b *branch) joined(kind string, out []any, err error) (any, error) {
+	if result := outcome(err); result != "Aborted" {
+		b.record(Event{Type: kind + "State" + result})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+var errSibling = errors.New("another branch failed")
+
+// fan runs n branches, at most limit at a time. The first failure stops the
+// others and is the state's; a stop from above stays a stop.
+func (b *branch) fan(n, limit int, do func(child *branch, i int) (any, error)) ([]any, error) {
+	ctx, cancel := context.WithCancelCause(b.ctx)
+	defer cancel(nil)
+	var (
+		out   = make([]any, n)
+		slots = make(chan struct{}, max(limit, 1))
+		group sync.WaitGroup
+		once  sync.Once
+		first error
+	)
+	for i := range n {
+		child := b.fork(ctx, i)
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() {
+			defer func() { <-slots }()
+			v, err := do(child, i)
+			if err != nil {
+				once.Do(func() { first = err })
+				cancel(errSibling)
+			}
+			out[i] = v
+		})
+	}
+	group.Wait()
+	if b.ctx.Err() != nil && (first != nil || ctx.Err() != nil) {
+		return nil, &stopped{context.Cause(b.ctx)}
+	}
+	return out, first
+}

@@ -1,0 +1,230 @@
+package asl
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"time"
+)
+
+// attempt runs a state that can fail: again as long as a retrier allows, then
+// on to a catcher, else the branch fails.
+func (b *branch) attempt(s *State, in scope) (any, string, error) {
+	spent := make([]int, len(s.Retry))
+	for {
+		out, err := b.once(s, in)
+		if err == nil {
+			return out, s.Next, nil
+		}
+		var named *Error
+		if !errors.As(err, &named) { // stopped
+			return nil, "", err
+		}
+		if i := s.retrier(named.Name); i >= 0 && spent[i] < s.Retry[i].MaxAttempts {
+			if err := b.sleep(s.Retry[i].delay(spent[i], b.fx)); err != nil {
+				return nil, "", err
+			}
+			spent[i]++
+			b.tries++
+			if err := b.alive(); err != nil {
+				return nil, "", err
+			}
+			continue
+		}
+		for _, c := range s.Catch {
+			if matches(c.ErrorEquals, named.Name) {
+				out, err := c.ResultPath.put(in.input, map[string]any{"Error": named.Name, "Cause": named.Cause})
+				return out, c.Next, err
+			}
+		}
+		return nil, "", named
+	}
+}
+
+// retrier returns the first entry that takes the error. Its exhausted budget
+// is not taken over by a later one.
+func (s *State) retrier(name string) int {
+	for i, r := range s.Retry {
+		if matches(r.ErrorEquals, name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// delay before the retry after n earlier ones.
+func (r *Retrier) delay(n int, fx *effects) time.Duration {
+	d := float64(r.IntervalSeconds) * math.Pow(r.BackoffRate, float64(n))
+	if r.MaxDelaySeconds > 0 {
+		d = min(d, float64(r.MaxDelaySeconds))
+	}
+	if r.FullJitter {
+		d *= fx.rand.Float64()
+	}
+	return time.Duration(min(d, 99_999_999) * float64(time.Second))
+}
+
+// once is one attempt from the state's input to its output. A result that is
+// too large fails here, where a catcher still sees it.
+func (b *branch) once(s *State, in scope) (any, error) {
+	effective, err := s.InputPath.narrow(in, "InputPath")
+	if err != nil {
+		return nil, err
+	}
+	given := scope{effective, in.context}
+	var result any
+	switch s.Type {
+	case Task:
+		result, err = b.task(s, given)
+	case Parallel:
+		result, err = b.parallel(s, given)
+	case Map:
+		result, err = b.each(s, given)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if result, err = s.ResultSelector.apply(scope{result, in.context}, b.fx); err != nil {
+		return nil, err
+	}
+	out, err := s.ResultPath.put(in.input, result)
+	if err != nil {
+		return nil, err
+	}
+	if out, err = s.OutputPath.narrow(scope{out, in.context}, "OutputPath"); err != nil {
+		return nil, err
+	}
+	_, err = seal(out)
+	return out, err
+}
+
+// limits are the seconds that a task and its heartbeat may take, 0 for any.
+func (s *State) limits(in scope) (timeout, heartbeat int, err error) {
+	timeout, heartbeat = s.TimeoutSeconds, s.HeartbeatSeconds
+	if s.TimeoutSecondsPath != nil {
+		if timeout, err = s.TimeoutSecondsPath.seconds(in, "TimeoutSecondsPath"); err != nil {
+			return 0, 0, err
+		}
+	}
+	if s.HeartbeatSecondsPath != nil {
+		heartbeat, err = s.HeartbeatSecondsPath.seconds(in, "HeartbeatSecondsPath")
+	}
+	return timeout, heartbeat, err
+}
+
+func (b *branch) task(s *State, in scope) (any, error) {
+	timeout, heartbeat, err := s.limits(in)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := s.Parameters.apply(in, b.fx)
+	if err != nil {
+		return nil, err
+	}
+	input, err := seal(payload)
+	if err != nil {
+		return nil, err
+	}
+	kind := "Task"
+	if isLambda(s.Resource) {
+		kind = "LambdaFunction"
+	}
+	b.record(Event{Type: kind + "Scheduled", Resource: s.Resource, Input: input.text, TimeoutSeconds: timeout, HeartbeatSeconds: heartbeat})
+	b.record(Event{Type: kind + "Started", Resource: s.Resource})
+	output, err := b.invoke(s.Resource, input.text, timeout, heartbeat)
+	var result any
+	if err == nil {
+		if result, err = decode(output); err != nil {
+			err = runtimeError("The result of the task is not JSON: %v", err)
+		} else if len(output) > MaxPayload {
+			err = &Error{DataLimitExceeded, "The task returned a result with a size exceeding the maximum number of bytes service limit."}
+		}
+	}
+	var stop *stopped
+	var named *Error
+	switch {
+	case err == nil:
+		b.record(Event{Type: kind + "Succeeded", Resource: s.Resource, Output: output})
+		return result, nil
+	case errors.As(err, &stop):
+		return nil, err
+	case !errors.As(err, &named):
+		named = &Error{TaskFailed, err.Error()}
+	}
+	ending := "Failed"
+	if named == errTimeout || named == errSilent {
+		ending = "TimedOut"
+	}
+	b.record(Event{Type: kind + ending, Resource: s.Resource, Error: named.Name, Cause: named.Cause})
+	return nil, named
+}
+
+// Told apart from an invocation's own failure of that name by identity.
+var (
+	errTimeout = &Error{Name: Timeout}
+	errSilent  = &Error{Name: HeartbeatTimeout}
+)
+
+type heartbeats struct{}
+
+// Heartbeat tells the task's state that its work goes on.
+func Heartbeat(ctx context.Context) {
+	if beat, ok := ctx.Value(heartbeats{}).(chan struct{}); ok {
+		select {
+		case beat <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// invoke waits for the invocation or gives up on it, and lets it go on alone.
+func (b *branch) invoke(resource string, input json.RawMessage, timeout, heartbeat int) (json.RawMessage, error) {
+	ctx := context.WithoutCancel(b.ctx)
+	var beat chan struct{}
+	if heartbeat > 0 {
+		beat = make(chan struct{}, 1)
+		ctx = context.WithValue(ctx, heartbeats{}, beat)
+	}
+	type reply struct {
+		output json.RawMessage
+		err    error
+	}
+	done := make(chan reply, 1)
+	go func() {
+		output, err := b.x.Tasks.Invoke(ctx, resource, input)
+		done <- reply{output, err}
+	}()
+	total, stopTotal := after(timeout)
+	defer stopTotal()
+	for {
+		silence, stopSilence := after(heartbeat)
+		select {
+		case r := <-done:
+			stopSilence()
+			return r.output, r.err
+		case <-total:
+			stopSilence()
+			return nil, errTimeout
+		case <-silence:
+			return nil, errSilent
+		case <-beat:
+			stopSilence()
+		case <-b.ctx.Done():
+			stopSilence()
+			return nil, &stopped{context.Cause(b.ctx)}
+		}
+	}
+}
+
+// after is a timer's channel, one that never fires for 0.
+func after(n int) (<-chan time.Time, func()) {
+	if n == 0 {
+		return nil, func() {}
+	}
+	t := time.NewTimer(seconds(n))
+	return t.C, func() { t.Stop() }
+}
+
+func number(n int) json.Number { return json.Number(strconv.Itoa(n)) }

@@ -1,0 +1,51 @@
+// Package workflow holds the definitions that the clouds and the local engine
+// run: the very same files, embedded.
+package workflow
+
+import (
+	_ "embed"
+	"time"
+
+	"github.com/quiesce/quiesce/workflow/asl"
+)
+
+//go:embed snapshot.asl.json
+var snapshot string
+
+// Snapshot returns the definition of one run as it is deployed: its resources
+// are substitutions, named by Functions and EventBusName.
+func Snapshot() string { return snapshot }
+
+// EventBusName is the substitution for the bus that the outcome is published
+// on when the tag step cannot do it.
+const EventBusName = "EventBusName"
+
+// Function is one function that the definition calls.
+type Function struct {
+	Step    string        // its name in the table of steps
+	Arn     string        // its substitution in the definition
+	Timeout time.Duration // its own timeout: shorter than the task's, so that no task gives up on one that still works
+}
+
+// Functions returns every function of the definition, in the order of a run.
+func Functions() []Function {
+	return []Function{
+		{"precheck", "PrecheckFunctionArn", 300 * time.Second},
+		{"run-prescript", "RunPrescriptFunctionArn", 900 * time.Second},
+		{"freeze", "FreezeFunctionArn", 120 * time.Second},
+		{"snapshot", "SnapshotFunctionArn", 60 * time.Second},
+		{"thaw", "ThawFunctionArn", 900 * time.Second},
+		{"poll-status", "PollStatusFunctionArn", 60 * time.Second},
+		{"tag", "TagFunctionArn", 60 * time.Second},
+	}
+}
+
+// Machine parses Snapshot with every function's ARN made by arn from its step
+// name, ready to be run by the local engine.
+func Machine(bus string, arn func(step string) string) (*asl.Machine, error) {
+	with := map[string]string{EventBusName: bus}
+	for _, f := range Functions() {
+		with[f.Arn] = arn(f.Step)
+	}
+	return asl.Parse([]byte(snapshot), with)
+}
