@@ -1,0 +1,429 @@
+//go:build linux
+
+package linux
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quiesce/quiesce/guest/session"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/protocol"
+)
+
+const (
+	blockedSamples = 3
+	samplePause    = 300 * time.Microsecond
+	closeBudget    = time.Second
+)
+
+// volume drives one filesystem's guard and witness over pipes. It holds the
+// filesystem open and never touches it.
+type volume struct {
+	about   session.About
+	dir     *os.File
+	written func() int64 // the device's write counter, in bytes
+	mark    string
+
+	guard, witness   *exec.Cmd
+	control, order   *os.File // to the guard, to the witness
+	status, report   *os.File // from them
+	guardGone        chan struct{}
+	witnessGone      chan struct{}
+	armed, callOver  chan struct{} // closed once
+	thawDone, passed chan struct{} // closed once
+	flushed          chan error
+	signs            chan session.Sign
+
+	mu      sync.Mutex
+	span    session.Span
+	callErr error
+	wire    tripwire
+	thaw    session.Thawed
+	thawErr string
+	asked   bool // a thaw was asked for, or Close: what follows is no sign
+	closed  bool
+}
+
+func (v *volume) About() session.About       { return v.about }
+func (v *volume) Signs() <-chan session.Sign { return v.signs }
+
+// start runs guard and witness, idle. The pipes' ends that belong to them are
+// closed here, so that each EOF means what it says.
+func (v *volume) start(markFile *os.File) error {
+	v.guardGone, v.witnessGone = make(chan struct{}), make(chan struct{})
+	v.armed, v.callOver, v.thawDone, v.passed = make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	v.flushed = make(chan error, 1)
+	v.signs = make(chan session.Sign, 8)
+	var pipes [6][2]*os.File
+	var theirs []*os.File
+	closeAll := func(files []*os.File) {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	for i := range pipes {
+		r, w, err := os.Pipe()
+		if err != nil {
+			closeAll(theirs)
+			return err
+		}
+		pipes[i] = [2]*os.File{r, w}
+	}
+	control, status, order, report, freezing, alive := pipes[0], pipes[1], pipes[2], pipes[3], pipes[4], pipes[5]
+	v.control, v.status, v.order, v.report = control[1], status[0], order[1], report[0]
+	theirs = []*os.File{control[0], status[1], order[0], report[1], freezing[0], freezing[1], alive[0], alive[1]}
+	defer closeAll(theirs)
+	v.guard = helper(GuardRole, v.dir, control[0], status[1], freezing[0], alive[1], markFile)
+	v.witness = helper(WitnessRole, v.dir, order[0], report[1], freezing[1], alive[0])
+	if err := v.guard.Start(); err != nil {
+		return err
+	}
+	if err := v.witness.Start(); err != nil {
+		v.control.Close()
+		go v.guard.Wait()
+		return err
+	}
+	go v.hearGuard()
+	go v.hearWitness()
+	go func() {
+		v.guard.Wait()
+		close(v.guardGone)
+		v.emit(session.Sign{Kind: session.GuardDied, At: stamp()})
+	}()
+	go func() {
+		v.witness.Wait()
+		close(v.witnessGone)
+	}()
+	return nil
+}
+
+// helper is a process of this very binary, in a session of its own.
+func helper(role string, files ...*os.File) *exec.Cmd {
+	c := &exec.Cmd{Path: "/proc/self/exe", Args: []string{"quiesce-guest", role}, Dir: "/", Env: []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}}
+	c.ExtraFiles = files
+	c.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	return c
+}
+
+func (v *volume) hearGuard() {
+	in := lines(v.status)
+	for in.Scan() {
+		f := strings.Fields(in.Text())
+		switch {
+		case len(f) == 1 && f[0] == "armed":
+			v.once(v.armed)
+		case len(f) >= 2 && f[0] == "failed":
+			v.mu.Lock()
+			v.thawErr = strings.Join(f[1:], " ")
+			v.mu.Unlock()
+		case len(f) == 5 && f[0] == "thawed":
+			t := thawedLine(f)
+			v.mu.Lock()
+			v.thaw = t
+			if f[1] == "error" {
+				v.thawErr = "the kernel refuses the thaw"
+				v.mu.Unlock()
+				continue
+			}
+			v.mu.Unlock()
+			v.once(v.thawDone)
+			if t.ByGuard {
+				v.emit(session.Sign{Kind: session.GuardFired, At: t.Began, Thaw: &t})
+			}
+		}
+	}
+}
+
+// thawedLine reads a guard's "thawed HOW WHY BEGAN ENDED".
+func thawedLine(f []string) session.Thawed {
+	return session.Thawed{
+		Span:      session.Span{Began: stampAt(atoi(f[3])), Ended: stampAt(atoi(f[4]))},
+		WasFrozen: f[1] == "ok",
+		ByGuard:   f[2] != "asked",
+	}
+}
+
+func (v *volume) hearWitness() {
+	in := lines(v.report)
+	for in.Scan() {
+		f := strings.Fields(in.Text())
+		switch {
+		case len(f) == 2 && f[0] == "flushed":
+			v.flushed <- errno(f[1])
+		case len(f) == 4 && f[0] == "frozen":
+			v.mu.Lock()
+			v.span = session.Span{Began: stampAt(atoi(f[1])), Ended: stampAt(atoi(f[2]))}
+			v.wire.dir = "/proc/" + itoa(int64(v.witness.Process.Pid)) + "/task/" + f[3]
+			v.mu.Unlock()
+			v.once(v.callOver)
+		case len(f) == 2 && f[0] == "refused":
+			v.end(v.refusal(errno(f[1])))
+		case f[0] == "guardless":
+			v.end(v.fault(fault.HoldLost, "its guard died while it was being frozen; thawed again"))
+		case f[0] == "through":
+			v.once(v.passed)
+			v.emit(session.Sign{Kind: session.Tripped, At: stampAt(atoi(f[1]))})
+		}
+	}
+	// A witness that is gone has no call in progress any more.
+	v.end(v.fault(fault.FreezeRefused, "the process that freezes it died"))
+}
+
+func (v *volume) end(err error) {
+	v.mu.Lock()
+	select {
+	case <-v.callOver:
+	default:
+		v.callErr = err
+	}
+	v.mu.Unlock()
+	v.once(v.callOver)
+}
+
+func (v *volume) refusal(err error) error {
+	if errors.Is(err, unix.EBUSY) {
+		return v.fault(fault.ForeignFreeze, "somebody else has frozen it")
+	}
+	return v.fault(fault.FreezeRefused, "the kernel refuses: "+err.Error())
+}
+
+func (v *volume) fault(code fault.Code, message string) error {
+	return &fault.Error{Code: code, Field: v.about.Mount, Message: message}
+}
+
+func (v *volume) emit(s session.Sign) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed || v.asked {
+		return
+	}
+	select {
+	case v.signs <- s:
+	default: // enough was said
+	}
+}
+
+// Flush lets the witness sync the filesystem once.
+func (v *volume) Flush(ctx context.Context) (int64, error) {
+	before := v.written()
+	if _, err := v.order.WriteString("flush\n"); err != nil {
+		return 0, v.fault(fault.Internal, "its witness is gone")
+	}
+	select {
+	case err := <-v.flushed:
+		if err != nil {
+			return 0, v.fault(fault.FreezeRefused, "flushing it: "+err.Error())
+		}
+		return max(0, v.written()-before), nil
+	case <-v.callOver:
+		return 0, v.fault(fault.Internal, "its witness is gone")
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// Arm tells the guard its deadline and waits for its word.
+func (v *volume) Arm(ctx context.Context, deadline protocol.Stamp) error {
+	if _, err := v.control.WriteString("arm " + itoa(deadline.Mono) + "\n"); err != nil {
+		return v.fault(fault.Internal, "its guard is gone")
+	}
+	select {
+	case <-v.armed:
+		return nil
+	case <-v.guardGone:
+		return v.fault(fault.Internal, "its guard died")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Freeze lets the witness freeze.
+func (v *volume) Freeze(ctx context.Context) (session.Span, error) {
+	if _, err := v.order.WriteString("go\n"); err != nil {
+		return session.Span{}, v.fault(fault.Internal, "its witness is gone")
+	}
+	select {
+	case <-v.callOver:
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.span, v.callErr
+	case <-ctx.Done():
+		return session.Span{}, ctx.Err()
+	}
+}
+
+// Blocked sees the tripwire asleep in its call, several times in a row without
+// its having run in between.
+func (v *volume) Blocked(ctx context.Context) (protocol.Stamp, error) {
+	v.mu.Lock()
+	wire := v.wire
+	v.mu.Unlock()
+	for seen, last := 0, ""; ; {
+		now, blocked := wire.look()
+		switch {
+		case !blocked:
+			seen, last = 0, ""
+		case now == last:
+			seen++
+		default:
+			seen, last = 1, now
+		}
+		if seen >= blockedSamples {
+			v.mu.Lock()
+			v.wire.switches = last
+			v.mu.Unlock()
+			return stamp(), nil
+		}
+		select {
+		case <-v.passed:
+			return protocol.Stamp{}, v.fault(fault.HoldLost, "the tripwire was not blocked: somebody thawed it")
+		case <-ctx.Done():
+			return protocol.Stamp{}, ctx.Err()
+		case <-time.After(samplePause):
+		}
+	}
+}
+
+// Held reports whether the tripwire has not run since it was seen blocked.
+func (v *volume) Held() bool {
+	v.mu.Lock()
+	wire := v.wire
+	v.mu.Unlock()
+	select {
+	case <-v.passed:
+		return false
+	default:
+	}
+	now, blocked := wire.look()
+	return blocked && now == wire.switches
+}
+
+// Thaw lets the guard thaw, or does it here when there is no guard any more.
+func (v *volume) Thaw(ctx context.Context) (session.Thawed, error) {
+	v.mu.Lock()
+	v.asked = true
+	v.mu.Unlock()
+	v.control.WriteString("thaw\n")
+	select {
+	case <-v.thawDone:
+	case <-v.guardGone:
+		select {
+		case <-v.thawDone:
+		default:
+			return v.thawUnguarded(ctx)
+		}
+	case <-ctx.Done():
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.thawErr != "" {
+			return session.Thawed{}, errors.New(v.thawErr)
+		}
+		return session.Thawed{}, errors.New("the thaw has not returned")
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.thaw, nil
+}
+
+// thawUnguarded thaws in this process, past EINVAL until the freeze call is
+// over; the only case in which the session's own process makes such a call.
+func (v *volume) thawUnguarded(ctx context.Context) (session.Thawed, error) {
+	type result struct {
+		t   session.Thawed
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		t, err := thawPast(ctx, int(v.dir.Fd()), func() bool {
+			select {
+			case <-v.callOver:
+				return true
+			default:
+				return false
+			}
+		})
+		done <- result{t, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err == nil {
+			v.mu.Lock()
+			v.thaw = r.t
+			v.mu.Unlock()
+			v.once(v.thawDone)
+		}
+		return r.t, r.err
+	case <-ctx.Done():
+		return session.Thawed{}, errors.New("the thaw has not returned")
+	}
+}
+
+// thawPast sends the thaw until it works or nothing can be frozen any more.
+func thawPast(ctx context.Context, fd int, over func() bool) (session.Thawed, error) {
+	for {
+		last := over()
+		began := stamp()
+		err := fsThaw(fd)
+		switch {
+		case err == nil:
+			return session.Thawed{Span: session.Span{Began: began, Ended: stamp()}, WasFrozen: true}, nil
+		case err == unix.EINVAL && last:
+			return session.Thawed{Span: session.Span{Began: began, Ended: stamp()}}, nil
+		case ctx.Err() != nil:
+			return session.Thawed{}, err
+		}
+		time.Sleep(freezePoll)
+	}
+}
+
+// Close disarms the guard and lets the pipes go. Witness and guard end by it;
+// they are waited for a moment, because they hold the filesystem open.
+func (v *volume) Close() {
+	v.mu.Lock()
+	if v.closed {
+		v.mu.Unlock()
+		return
+	}
+	v.closed = true
+	close(v.signs)
+	v.mu.Unlock()
+	v.control.WriteString("off\n")
+	for _, f := range []*os.File{v.control, v.order, v.status, v.report, v.dir} {
+		f.Close()
+	}
+	os.Remove(v.mark)
+	limit := time.After(closeBudget)
+	for _, gone := range []chan struct{}{v.guardGone, v.witnessGone} {
+		select {
+		case <-gone:
+		case <-limit:
+			return
+		}
+	}
+}
+
+// once closes a channel that may be closed already.
+func (v *volume) once(c chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+func errno(s string) error {
+	if n := atoi(s); n != 0 {
+		return unix.Errno(n)
+	}
+	return nil
+}

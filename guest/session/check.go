@@ -1,0 +1,139 @@
+package session
+
+import (
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/protocol"
+)
+
+// Limits of a request. A reply has to fit a command's output, which bounds the
+// number of filesystems.
+const (
+	MaxFilesystems    = 40
+	MaxSessionSeconds = 6 * 3600
+	MaxFreezeSeconds  = 600
+	MaxTimeoutSeconds = 600
+	MaxRetries        = 3
+	maxPath           = 255
+)
+
+var (
+	runID  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
+	device = regexp.MustCompile(`^[0-9]{1,9}:[0-9]{1,9}$`)
+)
+
+// Check refuses a request that is not well formed, naming the field.
+func Check(req protocol.Request) error {
+	if req.Version != protocol.Version {
+		return fault.Input("version", "is %d, this helper speaks %d", req.Version, protocol.Version)
+	}
+	if !runID.MatchString(req.RunID) {
+		return fault.Input("runId", "must match %s", runID)
+	}
+	switch req.Verb {
+	case protocol.DryRun:
+		if req.DryRun != nil {
+			for _, s := range req.DryRun.Mounts {
+				if err := checkPath("dryRun.mounts", s); err != nil {
+					return err
+				}
+			}
+		}
+	case protocol.Begin:
+		if req.Begin == nil {
+			return fault.Input("begin", "is missing")
+		}
+		return checkBegin(*req.Begin)
+	case protocol.Freeze, protocol.Probe, protocol.Thaw, protocol.Status:
+	default:
+		return fault.Input("verb", "is unknown")
+	}
+	return nil
+}
+
+func checkBegin(b protocol.BeginRequest) error {
+	if err := checkRange("begin.sessionSeconds", b.SessionSeconds, 1, MaxSessionSeconds); err != nil {
+		return err
+	}
+	if len(b.Filesystems) > 0 {
+		if err := checkRange("begin.freezeSeconds", b.FreezeSeconds, 1, MaxFreezeSeconds); err != nil {
+			return err
+		}
+	}
+	if len(b.Filesystems) > MaxFilesystems {
+		return fault.Input("begin.filesystems", "has %d entries, more than %d", len(b.Filesystems), MaxFilesystems)
+	}
+	seen := map[string]bool{}
+	for _, f := range b.Filesystems {
+		if err := checkPath("begin.filesystems.mount", f.Mount); err != nil {
+			return err
+		}
+		if !device.MatchString(f.Device) {
+			return fault.Input("begin.filesystems.device", "is not major:minor")
+		}
+		if seen[f.Device] {
+			return fault.Input("begin.filesystems.device", "%s is named twice: one superblock freezes once", f.Device)
+		}
+		seen[f.Device] = true
+	}
+	return checkApplication(b.Application)
+}
+
+func checkApplication(a protocol.Application) error {
+	switch a.Kind {
+	case "none":
+		return nil
+	case "script":
+	default:
+		return fault.Input("begin.application.kind", "must be none or script")
+	}
+	if a.PreScript == "" && a.PostScript == "" {
+		return fault.Input("begin.application", "names no script")
+	}
+	for field, s := range map[string]string{"preScript": a.PreScript, "postScript": a.PostScript} {
+		if s == "" {
+			continue
+		}
+		if err := checkPath("begin.application."+field, s); err != nil {
+			return err
+		}
+	}
+	if err := checkRange("begin.application.timeoutSeconds", a.TimeoutSeconds, 0, MaxTimeoutSeconds); err != nil {
+		return err
+	}
+	return checkRange("begin.application.retries", a.Retries, 0, MaxRetries)
+}
+
+func checkRange(field string, got, low, high int) error {
+	if got < low || got > high {
+		return fault.Input(field, "is %d, must be %d to %d", got, low, high)
+	}
+	return nil
+}
+
+// checkPath admits an absolute clean path that no shell could misread.
+func checkPath(field, s string) error {
+	switch {
+	case !strings.HasPrefix(s, "/") || path.Clean(s) != s:
+		return fault.Input(field, "must be an absolute, clean path")
+	case len(s) > maxPath:
+		return fault.Input(field, "is longer than %d bytes", maxPath)
+	case strings.ContainsAny(s, "\"'`$\\"):
+		return fault.Input(field, "must not contain quotes, $, backtick or backslash")
+	case strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }):
+		return fault.Input(field, "must not contain control characters")
+	}
+	return nil
+}
+
+// Late refuses what its sender no longer waits for.
+func Late(req protocol.Request, now time.Time) error {
+	if req.NotAfter.IsZero() || !now.After(req.NotAfter) {
+		return nil
+	}
+	return fault.New(fault.TooLate, "%s arrived %v after its limit", req.Verb, now.Sub(req.NotAfter).Round(time.Millisecond))
+}

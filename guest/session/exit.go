@@ -1,0 +1,42 @@
+package session
+
+import (
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/protocol"
+)
+
+// Exit codes of the command, as users of DLM know them. Never 194, which makes
+// the agent restart the machine.
+const (
+	ExitDone          = 0
+	ExitFailed        = 1
+	ExitPreFailed     = 201
+	ExitPostFailed    = 202
+	ExitAutoThawed    = 203 // thawed before the thaw was asked for, by deadline, guard or recovery
+	ExitAlreadyFrozen = 204 // somebody else froze it
+	ExitAlreadyThawed = 205 // nothing is frozen, or somebody else thawed it
+	ExitNotReady      = 206 // another run's session is open
+)
+
+// ExitCode is the command's exit code for a reply.
+func ExitCode(r protocol.Reply) int {
+	if r.Error == nil {
+		return ExitDone
+	}
+	script := r.Error.Code == fault.ScriptFailed || r.Error.Code == fault.ScriptTimedOut || r.Error.Code == fault.ScriptUnsafe
+	switch {
+	case script && r.Verb == protocol.Thaw:
+		return ExitPostFailed
+	case script:
+		return ExitPreFailed
+	case r.Error.Code == fault.RunInProgress:
+		return ExitNotReady
+	case r.Error.Code == fault.ForeignFreeze:
+		return ExitAlreadyFrozen
+	case r.Error.Code == fault.HoldLost && r.Evidence != nil && r.Evidence.AutoThawed:
+		return ExitAutoThawed
+	case r.Error.Code == fault.HoldLost, r.Verb == protocol.Thaw && r.Error.Code == fault.NoSession:
+		return ExitAlreadyThawed
+	}
+	return ExitFailed
+}
