@@ -31,7 +31,7 @@ func Do(ctx context.Context, agent cloud.Agent, in Input) (*run.Freeze, error) {
 	started := time.Now()
 	plan := in.Plan
 	if plan.Policy.Application.Kind == policy.None && !plan.Policy.Freeze.Enabled {
-		return &run.Freeze{Record: run.Record{Step: "freeze", StartedAt: started, EndedAt: time.Now()}}, nil
+		return &run.Freeze{Record: run.Record{StartedAt: started, EndedAt: time.Now()}}, nil
 	}
 	reply, err := helper.Ask(ctx, agent, helper.Call{
 		InstanceID: plan.Target.InstanceID,
@@ -50,6 +50,6 @@ func Do(ctx context.Context, agent cloud.Agent, in Input) (*run.Freeze, error) {
 	return &run.Freeze{
 		Hold:   reply.Evidence.Hold,
 		Mounts: len(reply.Evidence.Filesystems),
-		Record: run.Record{Step: "freeze", StartedAt: started, EndedAt: time.Now()},
+		Record: run.Record{StartedAt: started, EndedAt: time.Now()},
 	}, nil
 }

@@ -44,7 +44,7 @@ func Do(ctx context.Context, disks cloud.Disks, in Input) (*run.Status, error) {
 	if status.State == run.Pending && time.Since(in.Set.CallEndedAt) > limit {
 		status.State = run.TimedOut
 	}
-	status.Record = run.Record{Step: "poll-status", StartedAt: started, EndedAt: time.Now()}
+	status.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 	return status, nil
 }
 

@@ -84,7 +84,7 @@ func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 			return nil, err
 		}
 	}
-	plan.Record = run.Record{Step: "precheck", StartedAt: started, EndedAt: time.Now()}
+	plan.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 	return plan, nil
 }
 

@@ -29,7 +29,7 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 	started := time.Now()
 	plan, p := in.Plan, in.Plan.Policy
 	if p.Application.Kind == policy.None && !p.Freeze.Enabled {
-		return &run.Prescript{Record: run.Record{Step: "run-prescript", StartedAt: started, EndedAt: time.Now()}}, nil
+		return &run.Prescript{Record: run.Record{StartedAt: started, EndedAt: time.Now()}}, nil
 	}
 	scripts := p.Application.Limit()
 	deadline := time.Duration(p.Freeze.DeadlineSeconds) * time.Second
@@ -67,6 +67,6 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 	quiesced := reply.Evidence != nil && reply.Evidence.Application != nil && !reply.Evidence.Application.QuiescedAt.IsZero()
 	return &run.Prescript{
 		Quiesced: quiesced,
-		Record:   run.Record{Step: "run-prescript", StartedAt: started, EndedAt: time.Now()},
+		Record:   run.Record{StartedAt: started, EndedAt: time.Now()},
 	}, nil
 }

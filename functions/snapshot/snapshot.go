@@ -126,6 +126,6 @@ func assemble(hold string, snapshots []run.Snapshot, started, ended time.Time, f
 		CallEndedAt:   ended,
 		CallMs:        float64(ended.Sub(started).Microseconds()) / 1000,
 		Found:         found,
-		Record:        run.Record{Step: "snapshot", StartedAt: started, EndedAt: time.Now()},
+		Record:        run.Record{StartedAt: started, EndedAt: time.Now()},
 	}
 }

@@ -50,7 +50,7 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 			verdict.Reason += fmt.Sprintf("; %d snapshots of the run exist all the same and are not to be restored", strays)
 		}
 	}
-	verdict.Record = run.Record{Step: "tag", StartedAt: started, EndedAt: time.Now()}
+	verdict.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 	switch err := c.Publish(ctx, announcements(s, verdict)); {
 	case err != nil && in.Attempt < insist:
 		return nil, err

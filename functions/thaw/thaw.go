@@ -57,7 +57,7 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 		}
 		thawed.Evidence = evidence
 	}
-	thawed.Record = run.Record{Step: "thaw", StartedAt: started, EndedAt: time.Now()}
+	thawed.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 
 	// The window is over: only now is there time to tell what happened in it.
 	who := telemetry.Subject(plan)

@@ -77,7 +77,6 @@ type Helper struct {
 // Record is when a step worked: its event is published from it later, where
 // publishing at once would have lengthened the window.
 type Record struct {
-	Step      string    `json:"step"`
 	StartedAt time.Time `json:"startedAt"`
 	EndedAt   time.Time `json:"endedAt"`
 }

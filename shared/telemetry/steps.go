@@ -21,9 +21,9 @@ func Subject(plan *run.Plan) events.Subject {
 }
 
 // Succeeded is the event of a step that did its work.
-func Succeeded(who events.Subject, r run.Record) events.Event {
+func Succeeded(who events.Subject, name string, r run.Record) events.Event {
 	return events.Event{Type: events.TypeStep, Time: r.EndedAt, Detail: events.Step{
-		Subject: who, Step: r.Step, Status: events.Succeeded, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
+		Subject: who, Step: name, Status: events.Succeeded, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 	}}
 }
 
@@ -82,7 +82,7 @@ func Deferred(who events.Subject, s run.State, now time.Time) (list []events.Eve
 		case step.failure != nil:
 			list = append(list, Failed(who, step.name, *step.failure, now))
 		case step.done != nil:
-			list = append(list, Succeeded(who, *step.done))
+			list = append(list, Succeeded(who, step.name, *step.done))
 		}
 	}
 	return list

@@ -39,7 +39,7 @@ func (w Watch) Published(name string, next step.Handler) step.Handler {
 		out, err := next(ctx, payload)
 		ended, who := time.Now(), whose(payload)
 		w.measure(who, name, started, err)
-		event := Succeeded(who, run.Record{Step: name, StartedAt: started, EndedAt: ended})
+		event := Succeeded(who, name, run.Record{StartedAt: started, EndedAt: ended})
 		if err != nil {
 			event = Failed(who, name, run.Failure{Error: string(fault.CodeOf(err)), Cause: err.Error()}, ended)
 		}
