@@ -1,2 +1,42 @@
-build: ## Build everything.
-	go build ./...
+# Quiesce. `make help` lists the targets.
+SHELL   := /bin/bash
+GO      ?= go
+LAMBDA  := -tags lambda.norpc -trimpath -ldflags='-s -w'
+ARCH    := $(shell $(GO) env GOARCH)
+export CGO_ENABLED ?= 0
+
+.PHONY: help run test check build package bench deps clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: deps build ## Take, restore and check a snapshot on this machine.
+	bin/quiesce run $(ARGS)
+
+test: deps check ## Vet, lint and run every test, the real ones on loop devices included.
+	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname --hide-summary output -- -race -timeout 12m ./...
+
+check:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt would change these'; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+build: ## Build the command, the Lambda binary and the helper for this machine into bin/.
+	$(GO) build -o bin/quiesce ./cmd/quiesce
+	$(GO) build $(LAMBDA) -o bin/bootstrap ./functions/lambda
+	$(GO) build -trimpath -ldflags='-s -w' -o bin/quiesce-guest ./guest
+
+package: ## Build what is deployed, for both architectures, into dist/.
+	@for arch in arm64 amd64; do \
+	  GOOS=linux GOARCH=$$arch $(GO) build $(LAMBDA) -o dist/$$arch/bootstrap ./functions/lambda && \
+	  GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags='-s -w' -o dist/$$arch/quiesce-guest ./guest || exit 1; done
+	@ls -l dist/*/*
+
+bench: deps build ## Print the frozen window beside two other ways, the freeze with and without presync, sizes and start times.
+	$(GO) run ./cmd/bench
+
+deps: ## Install what the real runs need, on Debian as root; elsewhere say what is missing.
+	@scripts/deps
+
+clean: ## Remove what was built.
+	rm -rf bin dist
