@@ -33,8 +33,9 @@ type Execution struct {
 	MachineID, MachineName string          // the state machine's ARN and name
 	Input                  json.RawMessage // empty: {}
 	Tasks                  Tasks
-	Seed                   uint64      // of jitter and States.UUID
-	Observe                func(Event) // called for every event in its order, one at a time; nil: none
+	Work                   *sync.WaitGroup // counts invocations until they end, also those that were given up on; nil: nobody waits
+	Seed                   uint64          // of jitter and States.UUID
+	Observe                func(Event)     // called for every event in its order, one at a time; nil: none
 }
 
 // Run executes the machine and returns its output. The error is a *Failure.

@@ -192,7 +192,13 @@ func (b *branch) invoke(resource string, input json.RawMessage, timeout, heartbe
 		err    error
 	}
 	done := make(chan reply, 1)
+	if b.x.Work != nil {
+		b.x.Work.Add(1)
+	}
 	go func() {
+		if b.x.Work != nil {
+			defer b.x.Work.Done()
+		}
 		output, err := b.x.Tasks.Invoke(ctx, resource, input)
 		done <- reply{output, err}
 	}()
