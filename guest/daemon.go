@@ -101,14 +101,19 @@ func keeper(dir string, args []string) int {
 	}
 	ready.Close()
 	cmd.Wait()
-	unlock, err := state.Lock(time.Hour)
+	var req protocol.Request
+	raw, err := base64.StdEncoding.DecodeString(args[0])
+	if err != nil || json.Unmarshal(raw, &req) != nil {
+		return session.ExitFailed
+	}
+	unlock, err := state.Lock(linux.Opening, time.Hour)
 	if err != nil {
 		return session.ExitFailed
 	}
 	defer unlock()
 	helper := session.New(newHost(state), session.Options{})
 	for range 60 {
-		if err = helper.Recover(context.Background()); err == nil {
+		if err = helper.Recover(context.Background(), req.RunID); err == nil {
 			return session.ExitDone
 		}
 		time.Sleep(time.Second)
@@ -134,11 +139,18 @@ func daemon(dir string, args []string) int {
 		return session.ExitFailed
 	}
 	defer done()
-	os.Remove(filepath.Join(state.Dir, "socket"))
-	listener, err := net.Listen("unix", path)
+	dead, err := state.Lock(linux.Living, readyWait)
 	if err != nil {
 		return session.ExitFailed
 	}
+	defer dead()
+	os.Remove(filepath.Join(state.Dir, "socket"))
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return session.ExitFailed
+	}
+	// The name may belong to the next run's daemon by the time this one ends.
+	listener.SetUnlinkOnClose(false)
 	helper := session.New(newHost(state), session.Options{})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -146,7 +158,7 @@ func daemon(dir string, args []string) int {
 	opened := make(chan struct{})
 	go func() { began <- helper.Handle(ctx, req) }()
 	var open sync.WaitGroup
-	go serve(ctx, listener, helper, &open)
+	go serve(ctx, listener, helper, req.RunID, &open)
 	go func() {
 		stop := make(chan os.Signal, 1)
 		signal.Notify(stop, unix.SIGTERM)
@@ -170,7 +182,7 @@ func daemon(dir string, args []string) int {
 	}
 	<-over
 	listener.Close()
-	os.Remove(filepath.Join(state.Dir, "socket"))
+	dead()
 	answered := make(chan struct{})
 	go func() { open.Wait(); close(answered) }()
 	select {
@@ -180,7 +192,7 @@ func daemon(dir string, args []string) int {
 	return session.ExitDone
 }
 
-func serve(ctx context.Context, l net.Listener, helper *session.Helper, open *sync.WaitGroup) {
+func serve(ctx context.Context, l net.Listener, helper *session.Helper, run string, open *sync.WaitGroup) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -197,6 +209,9 @@ func serve(ctx context.Context, l net.Listener, helper *session.Helper, open *sy
 			var req protocol.Request
 			if json.Unmarshal(line, &req) != nil {
 				return
+			}
+			if req.Verb == protocol.Begin && req.RunID != run && helper.Ended(ctx, run) == nil {
+				return // a daemon holds one session; this one is about to go
 			}
 			raw, err := json.Marshal(helper.Handle(ctx, req))
 			if err == nil {

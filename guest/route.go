@@ -22,6 +22,7 @@ import (
 const (
 	lockWait  = 30 * time.Second
 	readyWait = 10 * time.Second
+	liveWait  = 5 * time.Second
 )
 
 // router takes a request to the run's daemon while that lives, and deals with
@@ -66,7 +67,7 @@ func (r *router) alone(ctx context.Context, state linux.State, helper *session.H
 	if req.Verb == protocol.Status {
 		return helper.Handle(ctx, req), true
 	}
-	unlock, err := state.Lock(lockWait)
+	unlock, err := state.Lock(linux.Opening, lockWait)
 	if err != nil {
 		return r.failed(req, err), true
 	}
@@ -75,16 +76,24 @@ func (r *router) alone(ctx context.Context, state linux.State, helper *session.H
 	if reply, err := ask(ctx, state, req); err == nil {
 		return reply, true
 	}
-	if req.Verb != protocol.Begin {
-		return helper.Handle(ctx, req), true
-	}
 	if reply, ok := helper.Recorded(req); ok {
 		return reply, true
 	}
-	if err := session.Late(req, time.Now()); err != nil {
+	// A daemon that lives but does not listen is on its way in or out.
+	dead, err := state.Lock(linux.Living, liveWait)
+	if err != nil {
 		return r.failed(req, err), true
 	}
-	if err := helper.Recover(ctx); err != nil {
+	if req.Verb != protocol.Begin {
+		defer dead()
+		return helper.Handle(ctx, req), true
+	}
+	err = session.Late(req, time.Now())
+	if err == nil {
+		err = helper.Recover(ctx, "")
+	}
+	dead()
+	if err != nil {
 		return r.failed(req, err), true
 	}
 	if reply, ok := helper.Recorded(req); ok { // it was this run's own leftover

@@ -46,10 +46,16 @@ func OpenState(dir string) (State, error) {
 	return State{dir}, nil
 }
 
-// Lock takes the lock under which a session is opened or recovered. It is
-// given up by the returned func, or by the process's death.
-func (s State) Lock(wait time.Duration) (func(), error) {
-	f, err := os.OpenFile(filepath.Join(s.Dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+// The locks of a state folder.
+const (
+	Opening = "lock" // held while a session is opened or recovered
+	Living  = "live" // held by the daemon while its session is open
+)
+
+// Lock takes a lock. It is given up by the returned func, or by the process's
+// death.
+func (s State) Lock(name string, wait time.Duration) (func(), error) {
+	f, err := os.OpenFile(filepath.Join(s.Dir, name), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "opening the lock")
 	}
@@ -60,7 +66,7 @@ func (s State) Lock(wait time.Duration) (func(), error) {
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
 			f.Close()
-			return nil, fault.Wrap(fault.Unavailable, err, "another command holds the lock")
+			return nil, fault.Wrap(fault.Unavailable, err, "the %s is held by another process", name)
 		}
 	}
 }

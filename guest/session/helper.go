@@ -114,9 +114,10 @@ func (h *Helper) Recorded(req protocol.Request) (protocol.Reply, bool) {
 	return h.Seal(req, recorded(*rec, req.Verb)), true
 }
 
-// Recover undoes what a dead predecessor left: it thaws what that froze, and
-// only that, and releases the application. It does nothing when all is well.
-func (h *Helper) Recover(ctx context.Context) error {
+// Recover undoes what a dead predecessor left of a run, or of any run for "":
+// it thaws what that froze, and only that, and releases the application. It
+// does nothing when all is well. The predecessor must be known to be dead.
+func (h *Helper) Recover(ctx context.Context, run string) error {
 	if err := h.enter(ctx); err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func (h *Helper) Recover(ctx context.Context) error {
 		return nil
 	}
 	left, err := h.leftover()
-	if err != nil || left == nil {
+	if err != nil || left == nil || run != "" && run != left.RunID {
 		return err
 	}
 	return h.recover(ctx, *left)
@@ -221,7 +222,8 @@ func (h *Helper) record(run string) (*Record, error) {
 
 // recorded replays a verb of a run without a live session.
 func recorded(rec Record, verb protocol.Verb) protocol.Reply {
-	if r, ok := rec.Replies[verb]; ok {
+	// A session whose process is dead holds nothing, whatever it answered once.
+	if r, ok := rec.Replies[verb]; ok && rec.Released() {
 		r.Replayed = true
 		return r
 	}
