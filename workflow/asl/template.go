@@ -133,33 +133,24 @@ func (t *Template) paths() []*Path {
 	return paths
 }
 
-// Leaf returns what the template makes of one field: the path it is taken
-// from, or its literal; ok is false for a field it does not have.
-func (t *Template) Leaf(keys ...string) (p *Path, literal any, ok bool) {
-	for i, k := range keys {
-		if t == nil || t.fields == nil {
-			if t == nil {
-				return nil, nil, false
-			}
+// Has reports whether the template writes the field that the names lead to.
+func (t *Template) Has(names ...string) bool {
+	for i, name := range names {
+		if t.fields == nil {
 			v := t.literal
-			for _, k := range keys[i:] {
-				object, isObject := v.(map[string]any)
-				if !isObject {
-					return nil, nil, false
+			for _, name := range names[i:] {
+				object, _ := v.(map[string]any)
+				member, ok := object[name]
+				if !ok {
+					return false
 				}
-				if v, ok = object[k]; !ok {
-					return nil, nil, false
-				}
+				v = member
 			}
-			return nil, v, true
+			return true
 		}
-		t = t.fields[k]
+		if t = t.fields[name]; t == nil {
+			return false
+		}
 	}
-	if t == nil {
-		return nil, nil, false
-	}
-	if t.expr != nil {
-		return t.expr.path, nil, true
-	}
-	return nil, t.literal, true
+	return true
 }

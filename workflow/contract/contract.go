@@ -1,0 +1,172 @@
+// Package contract checks what a definition promises without running it: that
+// every path thaws, no path misses, every error is expected and every wait
+// bounded. It finds what validators of the language do not look for.
+package contract
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/quiesce/quiesce/workflow/asl"
+)
+
+// Function is one function that the definition may call.
+type Function struct {
+	Step     string
+	Resource string        // as the definition writes it
+	Timeout  time.Duration // the function's own
+}
+
+// Rules is what a definition is held to.
+type Rules struct {
+	Functions    []Function    // the table of steps: each is called, and no other
+	Integrations []string      // resources of services that may be called besides
+	Codes        []string      // the closed set of fault codes, any of which any function may return
+	Document     reflect.Type  // the struct that the first state writes and every path leads into
+	Raw          []string      // its fields that hold whatever was typed: no path may lead below them
+	Quiescing    string        // the first state that touches the application
+	Window       []string      // the states of the frozen window in their order; the last one thaws
+	Deadline     time.Duration // the shortest that a policy can set: no state's retries in the window wait as long
+}
+
+// Finding is one broken promise.
+type Finding struct {
+	Rule    string // functions, errors, catch, timeout, thaw, loop, choice, window, document
+	State   string
+	Message string
+}
+
+func (f Finding) String() string { return fmt.Sprintf("%s: state %q: %s", f.Rule, f.State, f.Message) }
+
+// Check returns every finding, none for a definition that keeps its promises.
+// It looks at the top level's states only: a branch has no business in a run.
+func Check(m *asl.Machine, r Rules) []Finding {
+	c := &checker{m: m, r: r}
+	c.functions()
+	for _, name := range m.Order {
+		s := m.States[name]
+		c.errors(s)
+		c.timeout(s)
+		if s.Type == asl.Choice && s.Default == "" {
+			c.found("choice", s, "has no Default: what nobody thought of fails the execution, past every Catch")
+		}
+		if s.Type == asl.Parallel || s.Type == asl.Map {
+			c.found("thaw", s, "has branches, which no rule here looks into")
+		}
+	}
+	c.thaw()
+	c.window()
+	c.loops()
+	c.document()
+	return c.findings
+}
+
+type checker struct {
+	m        *asl.Machine
+	r        Rules
+	findings []Finding
+}
+
+func (c *checker) found(rule string, s *asl.State, format string, args ...any) {
+	name := ""
+	if s != nil {
+		name = s.Name
+	}
+	c.findings = append(c.findings, Finding{rule, name, fmt.Sprintf(format, args...)})
+}
+
+// function returns the table's entry for a task, nil for an integration.
+func (c *checker) function(s *asl.State) *Function {
+	for i, f := range c.r.Functions {
+		if f.Resource == s.Resource {
+			return &c.r.Functions[i]
+		}
+	}
+	return nil
+}
+
+func (c *checker) functions() {
+	called := map[string]bool{}
+	for _, name := range c.m.Order {
+		s := c.m.States[name]
+		if s.Type != asl.Task {
+			continue
+		}
+		if f := c.function(s); f != nil {
+			called[f.Step] = true
+		} else if !slices.Contains(c.r.Integrations, s.Resource) {
+			c.found("functions", s, "calls %s, which is no step", s.Resource)
+		}
+	}
+	for _, f := range c.r.Functions {
+		if !called[f.Step] {
+			c.found("functions", nil, "no state calls %s", f.Step)
+		}
+	}
+}
+
+func (c *checker) timeout(s *asl.State) {
+	if s.Type != asl.Task {
+		return
+	}
+	limit := time.Duration(s.TimeoutSeconds) * time.Second
+	f := c.function(s)
+	switch {
+	case limit == 0:
+		c.found("timeout", s, "has no TimeoutSeconds")
+	case f != nil && limit <= f.Timeout:
+		c.found("timeout", s, "gives up after %v on a function that may work for %v", limit, f.Timeout)
+	}
+}
+
+// service are the error names that are no step's: the language's, Lambda's and
+// EventBridge's.
+var service = []string{
+	asl.All, asl.TaskFailed, asl.Timeout, asl.HeartbeatTimeout, asl.Permissions, asl.DataLimitExceeded,
+	asl.ResultPathMatchFailure, asl.ParameterPathFailure, asl.IntrinsicFailure, asl.BranchFailed, asl.NoChoiceMatched,
+	"Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
+	"Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "EventBridge.FailedEntry",
+}
+
+// errors checks the names in Retry and Catch, and that nothing gets past them.
+func (c *checker) errors(s *asl.State) {
+	known := func(names []string) {
+		for _, n := range names {
+			if n == asl.Runtime {
+				c.found("errors", s, "names %s, which is neither retried nor caught", n)
+			} else if !slices.Contains(c.r.Codes, n) && !slices.Contains(service, n) {
+				c.found("errors", s, "names %q, which nobody returns", n)
+			}
+		}
+	}
+	taken := map[string]bool{}
+	for _, r := range s.Retry {
+		known(r.ErrorEquals)
+		for _, n := range r.ErrorEquals {
+			if taken[n] {
+				c.found("errors", s, "retries %s twice: the later entry never applies", n)
+			}
+			taken[n] = true
+		}
+		if r.Comment == "" {
+			c.found("errors", s, "does not say why a retry of %v is safe", r.ErrorEquals)
+		}
+	}
+	all, limit := false, false
+	for _, k := range s.Catch {
+		known(k.ErrorEquals)
+		all = all || slices.Contains(k.ErrorEquals, asl.All)
+		limit = limit || slices.Contains(k.ErrorEquals, asl.DataLimitExceeded)
+	}
+	if s.Type != asl.Task {
+		return
+	}
+	if !all {
+		c.found("catch", s, "does not catch %s: a fault without a catcher of its own ends the execution", asl.All)
+	}
+	if !limit {
+		c.found("catch", s, "does not catch %s, which %s leaves out", asl.DataLimitExceeded, asl.All)
+	}
+}

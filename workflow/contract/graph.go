@@ -1,0 +1,141 @@
+package contract
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quiesce/quiesce/workflow/asl"
+)
+
+// way finds a shortest way from a state to one that is wanted, never entering
+// what is barred; nil if there is none.
+func (c *checker) way(from string, barred func(string) bool, wanted func(*asl.State) bool) []string {
+	seen := map[string]bool{from: true}
+	for queue := [][]string{{from}}; len(queue) > 0; queue = queue[1:] {
+		path := queue[0]
+		s := c.m.States[path[len(path)-1]]
+		if wanted(s) {
+			return path
+		}
+		for _, e := range s.Edges() {
+			if !seen[e.To] && !barred(e.To) {
+				seen[e.To] = true
+				queue = append(queue, append(slices.Clone(path), e.To))
+			}
+		}
+	}
+	return nil
+}
+
+// thaw checks that no way leads from the first state that touches the
+// application to an end but through the thaw, and none back into the window.
+func (c *checker) thaw() {
+	if c.r.Quiescing == "" {
+		return
+	}
+	thaw := c.r.Window[len(c.r.Window)-1]
+	for _, name := range append([]string{c.r.Quiescing}, c.r.Window...) {
+		if c.m.States[name] == nil {
+			c.found("thaw", nil, "there is no state %s", name)
+			return
+		}
+	}
+	end := func(s *asl.State) bool { return len(s.Edges()) == 0 }
+	if path := c.way(c.r.Quiescing, func(to string) bool { return to == thaw }, end); path != nil {
+		c.found("thaw", c.m.States[c.r.Quiescing], "ends without %s: %s", thaw, strings.Join(path, " > "))
+	}
+	back := func(s *asl.State) bool {
+		return s.Name == c.r.Quiescing || slices.Contains(c.r.Window[:len(c.r.Window)-1], s.Name)
+	}
+	if path := c.way(thaw, func(string) bool { return false }, back); path != nil {
+		c.found("thaw", c.m.States[thaw], "leads back: %s", strings.Join(path, " > "))
+	}
+	first := func(to string) bool { return to == c.r.Quiescing }
+	if path := c.way(c.m.StartAt, first, back); path != nil && path[len(path)-1] != c.r.Quiescing {
+		c.found("thaw", c.m.States[c.r.Quiescing], "is passed by: %s", strings.Join(path, " > "))
+	}
+}
+
+// window checks that its states follow each other directly, and that their
+// retries do not wait as long as the shortest deadline.
+func (c *checker) window() {
+	for i, name := range c.r.Window {
+		s := c.m.States[name]
+		if s == nil || i == len(c.r.Window)-1 {
+			return
+		}
+		if next := c.r.Window[i+1]; s.Next != next {
+			c.found("window", s, "is followed by %s, not at once by %s", s.Next, next)
+		}
+		if waits := waits(s); waits >= c.r.Deadline {
+			c.found("window", s, "its retries may wait %v, the shortest deadline is %v", waits, c.r.Deadline)
+		}
+	}
+}
+
+// waits is the longest time that a state's retries can add up to, without the
+// attempts themselves.
+func waits(s *asl.State) (sum time.Duration) {
+	for _, r := range s.Retry {
+		d := float64(r.IntervalSeconds)
+		for range r.MaxAttempts {
+			if r.MaxDelaySeconds > 0 {
+				d = min(d, float64(r.MaxDelaySeconds))
+			}
+			sum += time.Duration(d * float64(time.Second))
+			d *= r.BackoffRate
+		}
+	}
+	return sum
+}
+
+// loops checks that every cycle waits, and can be left by a Choice.
+func (c *checker) loops() {
+	for _, name := range c.m.Order {
+		s := c.m.States[name]
+		for _, e := range s.Edges() {
+			isWait := func(to string) bool { return c.m.States[to].Type == asl.Wait }
+			self := func(t *asl.State) bool { return t == s }
+			if s.Type == asl.Wait || isWait(e.To) {
+				continue
+			}
+			if path := c.way(e.To, isWait, self); path != nil {
+				c.found("loop", s, "runs without a Wait: %s > %s", name, strings.Join(path, " > "))
+				break
+			}
+		}
+		if s.Type == asl.Wait && !c.leaves(s) {
+			c.found("loop", s, "is in a loop that no Choice leaves")
+		}
+	}
+}
+
+// leaves reports whether a loop through s, if there is one, has a Choice with
+// a way out.
+func (c *checker) leaves(s *asl.State) bool {
+	none := func(string) bool { return false }
+	to := func(name string) func(*asl.State) bool { return func(t *asl.State) bool { return t.Name == name } }
+	inLoop := func(name string) bool {
+		return c.way(name, none, to(s.Name)) != nil
+	}
+	looping := false
+	for _, e := range s.Edges() {
+		looping = looping || inLoop(e.To)
+	}
+	if !looping {
+		return true
+	}
+	for _, name := range c.m.Order {
+		t := c.m.States[name]
+		if t.Type != asl.Choice || !inLoop(name) || c.way(s.Name, none, to(name)) == nil {
+			continue
+		}
+		for _, e := range t.Edges() {
+			if !inLoop(e.To) {
+				return true
+			}
+		}
+	}
+	return false
+}
