@@ -1,0 +1,579 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quiesce/quiesce/guest/linux"
+	"github.com/quiesce/quiesce/guest/session"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/protocol"
+)
+
+// TestMain lets the test binary be the helper's own processes, for the tests
+// that run a session in this process: they are started from /proc/self/exe.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "_") {
+		os.Exit(Run(context.Background(), os.Getenv("QUIESCE_RUN_DIR"), os.Args[1:], os.Stdin, os.Stdout))
+	}
+	code := m.Run()
+	if binary.dir != "" {
+		os.RemoveAll(binary.dir)
+	}
+	os.Exit(code)
+}
+
+// binary is the helper as it is shipped, built once.
+var binary struct {
+	sync.Once
+	dir string
+	err error
+}
+
+func helperBinary(t testing.TB) string {
+	t.Helper()
+	binary.Do(func() {
+		if binary.dir, binary.err = os.MkdirTemp("", "quiesce-guest-"); binary.err != nil {
+			return
+		}
+		c := exec.Command("go", "build", "-o", filepath.Join(binary.dir, "quiesce-guest"), ".")
+		c.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := c.CombinedOutput(); err != nil {
+			binary.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	if binary.err != nil {
+		t.Fatal(binary.err)
+	}
+	return filepath.Join(binary.dir, "quiesce-guest")
+}
+
+// lab is a state folder in memory and filesystems on loop devices.
+type lab struct {
+	t   testing.TB
+	dir string
+	run string
+}
+
+func newLab(t testing.TB) *lab {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIP needs root and loop devices: not root")
+	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		t.Skip("SKIP needs root and loop devices: no /dev/loop-control")
+	}
+	base := t.TempDir()
+	var st unix.Statfs_t
+	if unix.Statfs("/dev/shm", &st) == nil && st.Type == unix.TMPFS_MAGIC {
+		dir, err := os.MkdirTemp("/dev/shm", "quiesce-test-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		base = dir
+	}
+	return &lab{t: t, dir: filepath.Join(base, "state"), run: "run-1"}
+}
+
+func sh(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v: %s", name, args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// disk makes a filesystem in a file under dir and mounts it. A safety thaw
+// stands behind it for as long as the test runs.
+func (l *lab) disk(kind, dir string, size int64) protocol.Filesystem {
+	l.t.Helper()
+	if _, err := exec.LookPath("mkfs." + kind); err != nil {
+		l.t.Skip("SKIP needs mkfs." + kind)
+	}
+	img := filepath.Join(dir, "disk.img")
+	mount := filepath.Join(l.t.TempDir(), "mnt")
+	f, err := os.Create(img)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	f.Truncate(size)
+	f.Close()
+	sh(l.t, "mkfs."+kind, "-q", img)
+	if err := os.Mkdir(mount, 0o755); err != nil {
+		l.t.Fatal(err)
+	}
+	loop := sh(l.t, "losetup", "-f", "--show", img)
+	l.t.Cleanup(func() { sh(l.t, "losetup", "-d", loop) })
+	sh(l.t, "mount", loop, mount)
+	l.t.Cleanup(func() {
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			out, err := exec.Command("umount", mount).CombinedOutput()
+			if err == nil {
+				return
+			}
+			if time.Now().After(end) {
+				l.t.Errorf("unmounting: %s", out)
+				return
+			}
+		}
+	})
+	l.safetyThaw(mount, 40)
+	return protocol.Filesystem{Mount: mount, Device: sh(l.t, "mountpoint", "-d", mount)}
+}
+
+// safetyThaw frees a filesystem should the test fail to; it is cancelled when
+// the test ends, because nobody owns a freeze.
+func (l *lab) safetyThaw(mount string, seconds int) {
+	c := exec.Command("sh", "-c", fmt.Sprintf("sleep %d; fsfreeze -u %s", seconds, mount))
+	c.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	if err := c.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		unix.Kill(-c.Process.Pid, unix.SIGKILL)
+		c.Wait()
+		exec.Command("fsfreeze", "-u", mount).Run()
+	})
+}
+
+// ask runs the helper's command as an agent would.
+func (l *lab) ask(req protocol.Request, want fault.Code) protocol.Reply {
+	l.t.Helper()
+	reply, code := l.command(req)
+	var got fault.Code
+	if reply.Error != nil {
+		got = reply.Error.Code
+	}
+	if got != want {
+		l.t.Fatalf("%s: got %q (%+v), want %q", req.Verb, got, reply.Error, want)
+	}
+	if code != session.ExitCode(reply) {
+		l.t.Errorf("%s: exit code %d, want %d", req.Verb, code, session.ExitCode(reply))
+	}
+	return reply
+}
+
+func (l *lab) command(req protocol.Request) (protocol.Reply, int) {
+	l.t.Helper()
+	raw, _ := json.Marshal(req)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c := exec.CommandContext(ctx, helperBinary(l.t), string(req.Verb))
+	c.Env = []string{"QUIESCE_RUN_DIR=" + l.dir}
+	c.Stdin = bytes.NewReader(raw)
+	out, err := c.Output() // waits until everybody has closed the output
+	var reply protocol.Reply
+	if jerr := json.Unmarshal(out, &reply); jerr != nil {
+		l.t.Fatalf("%s: %v %v: %q", req.Verb, err, jerr, out)
+	}
+	return reply, c.ProcessState.ExitCode()
+}
+
+func (l *lab) verb(v protocol.Verb, want fault.Code) protocol.Reply {
+	l.t.Helper()
+	return l.ask(protocol.Request{Version: protocol.Version, Verb: v, RunID: l.run}, want)
+}
+
+func (l *lab) begin(app protocol.Application, want fault.Code, fs ...protocol.Filesystem) protocol.Reply {
+	l.t.Helper()
+	return l.beginFor(10, app, want, fs...)
+}
+
+func (l *lab) beginFor(freeze int, app protocol.Application, want fault.Code, fs ...protocol.Filesystem) protocol.Reply {
+	l.t.Helper()
+	return l.ask(protocol.Request{Version: protocol.Version, Verb: protocol.Begin, RunID: l.run, Begin: &protocol.BeginRequest{
+		SessionSeconds: 20, FreezeSeconds: freeze, Application: app, Filesystems: fs,
+	}}, want)
+}
+
+// frozen reports whether a write to the filesystem blocks: a freeze call on a
+// frozen one says so and changes nothing.
+func frozen(t testing.TB, mount string) bool {
+	t.Helper()
+	raw, err := exec.Command("fsfreeze", "-f", mount).CombinedOutput()
+	if err == nil {
+		sh(t, "fsfreeze", "-u", mount)
+		return false
+	}
+	return strings.Contains(string(raw), "busy")
+}
+
+// processes of this lab's helper by role.
+func (l *lab) processes(role string) []int {
+	var out []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		raw, _ := os.ReadFile(d + "/cmdline")
+		if f := strings.Split(string(raw), "\x00"); len(f) < 2 || f[0] != "quiesce-guest" || f[1] != role {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(d))
+		if role == "_guard" || role == "_witness" {
+			for _, daemon := range l.processes("_daemon") {
+				if parent(pid) == daemon {
+					out = append(out, pid)
+				}
+			}
+			continue
+		}
+		env, _ := os.ReadFile(d + "/environ")
+		if strings.Contains(string(env), "QUIESCE_RUN_DIR="+l.dir+"\x00") {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+func parent(pid int) int {
+	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	s := string(raw)
+	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	n, _ := strconv.Atoi(f[1])
+	return n
+}
+
+func (l *lab) kill(roles ...string) {
+	l.t.Helper()
+	for _, r := range roles {
+		pids := l.processes(r)
+		if len(pids) == 0 {
+			l.t.Fatalf("no %s runs", r)
+		}
+		for _, p := range pids {
+			unix.Kill(p, unix.SIGKILL)
+		}
+	}
+}
+
+// eventually waits for something that no channel announces.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+var noApplication = protocol.Application{Kind: "none"}
+
+func TestRealCycle(t *testing.T) {
+	for _, kind := range []string{"ext4", "xfs"} {
+		t.Run(kind, func(t *testing.T) {
+			l := newLab(t)
+			fs := l.disk(kind, t.TempDir(), 320<<20)
+			l.begin(noApplication, "", fs)
+			froze := l.verb(protocol.Freeze, "")
+			if !frozen(t, fs.Mount) {
+				t.Fatal("not frozen")
+			}
+			wrote := make(chan time.Time, 1)
+			go func() {
+				exec.Command("touch", filepath.Join(fs.Mount, "x")).Run()
+				wrote <- time.Now()
+			}()
+			l.verb(protocol.Probe, "")
+			again := l.verb(protocol.Freeze, "")
+			if !again.Replayed || again.Evidence.Hold != froze.Evidence.Hold {
+				t.Errorf("replayed: %+v", again)
+			}
+			before := time.Now()
+			reply := l.ask(protocol.Request{Version: 1, Verb: protocol.Thaw, RunID: l.run,
+				Thaw: &protocol.ThawRequest{Reason: "snapshot-taken", CallEnded: froze.Evidence.Hold}}, "")
+			if at := <-wrote; at.Before(before) {
+				t.Error("a write got through while it was frozen")
+			}
+			e := reply.Evidence
+			f := e.Filesystems[0]
+			if f.Thaw != "ok" || f.Type != kind || f.FreezeAt.Mono >= f.FrozenAt.Mono || f.FrozenAt.Mono > f.BlockedAt.Mono ||
+				f.BlockedAt.Mono >= f.HeldAt.Mono || f.HeldAt.Mono > f.ThawAt.Mono || f.ThawAt.Mono > f.ThawedAt.Mono {
+				t.Errorf("evidence: %+v", f)
+			}
+			if e.Thaw.CallEnded != e.Hold || e.Hold == "" || e.FrozenMs <= 0 || len(e.Lost) > 0 || e.AutoThawed {
+				t.Errorf("evidence: %+v", e)
+			}
+			if !l.verb(protocol.Thaw, "").Replayed {
+				t.Error("thaw not replayed")
+			}
+			eventually(t, "all processes end", func() bool { return len(l.processes("_daemon"))+len(l.processes("_keeper")) == 0 })
+			if frozen(t, fs.Mount) {
+				t.Error("left frozen")
+			}
+			t.Logf("freeze call %.1f ms, seen blocked %.1f ms later, thaw call %.2f ms, window %.1f ms",
+				ms(f.FreezeAt, f.FrozenAt), ms(f.FrozenAt, f.BlockedAt), ms(f.ThawAt, f.ThawedAt), e.FrozenMs)
+		})
+	}
+}
+
+func ms(a, b protocol.Stamp) float64 { return float64(b.Mono-a.Mono) / 1e6 }
+
+func TestRealNested(t *testing.T) {
+	l := newLab(t)
+	outer := l.disk("ext4", t.TempDir(), 256<<20)
+	inner := l.disk("ext4", outer.Mount, 64<<20)
+	other := l.disk("ext4", t.TempDir(), 64<<20)
+	l.begin(noApplication, "", outer, other, inner)
+	l.verb(protocol.Freeze, "")
+	e := l.verb(protocol.Thaw, "").Evidence
+	if e.Filesystems[0].Mount != inner.Mount {
+		t.Fatalf("%s froze first", e.Filesystems[0].Mount)
+	}
+	for _, f := range e.Filesystems[1:] {
+		if f.FreezeAt.Mono < e.Filesystems[0].FrozenAt.Mono {
+			t.Errorf("%s froze before the one that stands on a file was frozen", f.Mount)
+		}
+		if f.ThawAt.Mono > e.Filesystems[0].ThawAt.Mono {
+			t.Errorf("%s thawed after the one that stands on a file", f.Mount)
+		}
+	}
+	t.Logf("three filesystems, two layers: window %.1f ms", e.FrozenMs)
+}
+
+func TestRealThawAndFreezeAgain(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	l.begin(noApplication, "", fs)
+	l.verb(protocol.Freeze, "")
+	sh(t, "fsfreeze", "-u", fs.Mount)
+	sh(t, "fsfreeze", "-f", fs.Mount)
+	l.verb(protocol.Probe, fault.HoldLost)
+	e := l.verb(protocol.Thaw, fault.HoldLost).Evidence
+	if !e.Filesystems[0].HeldAt.IsZero() || len(e.Lost) == 0 {
+		t.Errorf("evidence: %+v", e)
+	}
+	if !frozen(t, fs.Mount) {
+		t.Error("thawed what it had not frozen")
+	}
+	sh(t, "fsfreeze", "-u", fs.Mount)
+}
+
+// scripts are two that note that they ran.
+func (l *lab) scripts() (protocol.Application, func() string) {
+	l.t.Helper()
+	dir := "/root"
+	if fi, err := os.Stat(dir); err != nil || fi.Mode().Perm()&0o022 != 0 {
+		l.t.Skip("SKIP needs a folder that is root's alone")
+	}
+	dir, err := os.MkdirTemp(dir, "quiesce-test-")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { os.RemoveAll(dir) })
+	log := filepath.Join(dir, "log")
+	for _, s := range []string{"pre", "post"} {
+		body := "#!/bin/sh\necho $QUIESCE_STAGE >>" + log + "\n"
+		if err := os.WriteFile(filepath.Join(dir, s), []byte(body), 0o700); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return protocol.Application{Kind: "script", PreScript: filepath.Join(dir, "pre"), PostScript: filepath.Join(dir, "post"), TimeoutSeconds: 10},
+		func() string { raw, _ := os.ReadFile(log); return strings.ReplaceAll(string(raw), "\n", " ") }
+}
+
+func TestRealDaemonKilled(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	app, ran := l.scripts()
+	l.begin(app, "", fs)
+	l.verb(protocol.Freeze, "")
+	began := time.Now()
+	l.kill("_daemon")
+	eventually(t, "the post script ran", func() bool { return ran() == "pre post " })
+	t.Logf("daemon killed: thawed and released in %v", time.Since(began).Round(time.Millisecond))
+	if frozen(t, fs.Mount) {
+		t.Error("left frozen")
+	}
+	e := l.verb(protocol.Thaw, fault.HoldLost).Evidence
+	if !e.AutoThawed || e.Application.Held || e.Phase != protocol.Released || e.Filesystems[0].Thaw != "ok" || !e.Filesystems[0].GuardFired {
+		t.Errorf("evidence: %+v", e)
+	}
+	if ran() != "pre post " {
+		t.Errorf("scripts: %s", ran())
+	}
+}
+
+func TestRealDaemonAndKeeperKilled(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	app, ran := l.scripts()
+	l.begin(app, "", fs)
+	l.verb(protocol.Freeze, "")
+	l.kill("_keeper", "_daemon")
+	eventually(t, "the guard thawed", func() bool { return !frozen(t, fs.Mount) })
+	l.verb(protocol.Status, "")
+	l.verb(protocol.Thaw, fault.HoldLost)
+	if ran() != "pre post " {
+		t.Errorf("scripts: %s", ran())
+	}
+	l.run = "run-2"
+	l.begin(noApplication, "", fs)
+	l.verb(protocol.Freeze, "")
+	l.verb(protocol.Thaw, "")
+}
+
+func TestRealGuardKilled(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	l.begin(noApplication, "", fs)
+	l.verb(protocol.Freeze, "")
+	l.kill("_guard")
+	eventually(t, "the daemon thawed", func() bool { return !frozen(t, fs.Mount) })
+	e := l.verb(protocol.Thaw, fault.HoldLost).Evidence
+	if e.Thaw.Reason != "guard" {
+		t.Errorf("evidence: %+v", e.Thaw)
+	}
+}
+
+func TestRealEverybodyButTheKeeperKilled(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	l.begin(noApplication, "", fs)
+	l.verb(protocol.Freeze, "")
+	daemon, guard := l.processes("_daemon"), l.processes("_guard")
+	unix.Kill(daemon[0], unix.SIGSTOP) // so that it cannot help
+	unix.Kill(guard[0], unix.SIGKILL)
+	unix.Kill(daemon[0], unix.SIGKILL)
+	eventually(t, "the keeper thawed", func() bool { return !frozen(t, fs.Mount) })
+	l.verb(protocol.Thaw, fault.HoldLost)
+}
+
+func TestRealSecondRun(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	l.begin(noApplication, "", fs)
+	l.verb(protocol.Freeze, "")
+	l.run = "run-2"
+	if r := l.begin(noApplication, fault.RunInProgress, fs); r.Error.Field != "run-1" {
+		t.Errorf("names %q", r.Error.Field)
+	}
+	l.verb(protocol.Thaw, fault.NoSession)
+	l.run = "run-1"
+	l.verb(protocol.Probe, "")
+	l.verb(protocol.Thaw, "")
+	for i := range 5 { // one run right after the other
+		l.run = fmt.Sprintf("next-%d", i)
+		l.begin(noApplication, "", fs)
+		l.verb(protocol.Thaw, "")
+	}
+}
+
+func TestRealForeignFreeze(t *testing.T) {
+	l := newLab(t)
+	free := l.disk("ext4", t.TempDir(), 64<<20)
+	taken := l.disk("ext4", t.TempDir(), 64<<20)
+	l.begin(noApplication, "", free, taken)
+	sh(t, "fsfreeze", "-f", taken.Mount)
+	l.verb(protocol.Freeze, fault.ForeignFreeze)
+	if frozen(t, free.Mount) || !frozen(t, taken.Mount) {
+		t.Error("the undo is not of what was frozen here alone")
+	}
+	l.verb(protocol.Thaw, "")
+	if !frozen(t, taken.Mount) {
+		t.Error("thawed what it had not frozen")
+	}
+	sh(t, "fsfreeze", "-u", taken.Mount)
+}
+
+func TestRealDeadline(t *testing.T) {
+	for _, stopped := range []bool{false, true} {
+		t.Run(fmt.Sprintf("daemon stopped %v", stopped), func(t *testing.T) {
+			l := newLab(t)
+			fs := l.disk("ext4", t.TempDir(), 64<<20)
+			l.beginFor(1, noApplication, "", fs)
+			l.verb(protocol.Freeze, "")
+			if !frozen(t, fs.Mount) {
+				t.Fatal("not frozen")
+			}
+			if stopped { // then it is the guard's turn
+				unix.Kill(l.processes("_daemon")[0], unix.SIGSTOP)
+			}
+			eventually(t, "thawed at the deadline", func() bool { return !frozen(t, fs.Mount) })
+			if stopped {
+				unix.Kill(l.processes("_daemon")[0], unix.SIGCONT)
+			}
+			reply := l.verb(protocol.Thaw, fault.HoldLost)
+			if e := reply.Evidence; !e.AutoThawed || e.FrozenMs > 1100 || session.ExitCode(reply) != session.ExitAutoThawed {
+				t.Errorf("evidence: %+v", e)
+			}
+		})
+	}
+}
+
+func TestRealWrongFilesystem(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	below := fs
+	below.Mount = filepath.Dir(fs.Mount)
+	l.begin(noApplication, "", below)
+	l.verb(protocol.Freeze, fault.FreezeRefused)
+	l.verb(protocol.Thaw, "")
+	l.run = "run-2"
+	root := protocol.Filesystem{Mount: "/", Device: sh(t, "mountpoint", "-d", "/")}
+	l.begin(noApplication, "", root)
+	l.verb(protocol.Freeze, fault.FreezeRefused)
+	l.verb(protocol.Thaw, "")
+}
+
+func TestRealDryRun(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	req := protocol.Request{Version: 1, Verb: protocol.DryRun, RunID: l.run, DryRun: &protocol.DryRunRequest{Scripts: []string{"/bin/sh", "/tmp/x"}}}
+	if r := l.ask(req, fault.ScriptUnsafe); r.Error.Field != "scripts[1]" {
+		t.Errorf("names %q: %s", r.Error.Field, r.Error.Message)
+	}
+	req.DryRun.Scripts = nil
+	found := false
+	for _, m := range l.ask(req, "").DryRun.Mounts {
+		if m.Mount == fs.Mount {
+			found = m.Device == fs.Device && m.Refused == "" && len(m.Disks) == 1 && strings.HasPrefix(m.Disks[0].Name, "loop")
+		}
+		if m.Mount == "/" && m.Refused == "" {
+			t.Error("root may be frozen")
+		}
+	}
+	if !found {
+		t.Error("the mount is not resolved")
+	}
+}
+
+// TestRealInProcess runs the session here, so that the race detector sees it.
+func TestRealInProcess(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	state, err := linux.OpenState(l.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	helper := session.New(newHost(state), session.Options{})
+	for _, req := range []protocol.Request{
+		{Verb: protocol.Begin, Begin: &protocol.BeginRequest{SessionSeconds: 20, FreezeSeconds: 10, Application: noApplication, Filesystems: []protocol.Filesystem{fs}}},
+		{Verb: protocol.Freeze}, {Verb: protocol.Probe}, {Verb: protocol.Thaw}, {Verb: protocol.Status},
+	} {
+		req.Version, req.RunID = protocol.Version, l.run
+		if r := helper.Handle(t.Context(), req); r.Error != nil {
+			t.Fatalf("%s: %+v", req.Verb, r.Error)
+		}
+	}
+}
+
+func BenchmarkFreezeDirty(b *testing.B) {
+	for _, skip := range []bool{false, true} {
+		b.Run(fmt.Sprintf("presync=%v", !skip), func(b *testing.B) { benchmarkFreeze(b, session.Options{SkipFlush: skip}) })
+	}
+}
