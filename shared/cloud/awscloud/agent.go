@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/fault"
 )
 
 // Systems Manager's limits on one command.
@@ -23,7 +24,7 @@ const (
 // Ping reads the agent's last heartbeat, which is sent every five minutes: an
 // agent may be called online for a while after it died.
 func (p *Provider) Ping(ctx context.Context, instanceID string) (cloud.Ping, error) {
-	out, err := p.ssm().DescribeInstanceInformation(ctx, &ssm.DescribeInstanceInformationInput{
+	out, err := p.ssm.DescribeInstanceInformation(ctx, &ssm.DescribeInstanceInformationInput{
 		Filters: []types.InstanceInformationStringFilter{{Key: aws.String("InstanceIds"), Values: []string{instanceID}}},
 	})
 	if err != nil && !hasCode(err, "InvalidInstanceId") {
@@ -43,6 +44,9 @@ func (p *Provider) Ping(ctx context.Context, instanceID string) (cloud.Ping, err
 // Send puts the request into the document's parameters in base64, so that
 // nothing of it is ever shell text.
 func (p *Provider) Send(ctx context.Context, cmd cloud.Command) (string, error) {
+	if p.options.Document == "" {
+		return "", fault.New(fault.Internal, "send %s to %s: this deployment names no command document", cmd.Verb, cmd.InstanceID)
+	}
 	parameters := map[string][]string{
 		"Verb":             {cmd.Verb},
 		"Request":          {base64.StdEncoding.EncodeToString(cmd.Request)},
@@ -63,7 +67,7 @@ func (p *Provider) Send(ctx context.Context, cmd cloud.Command) (string, error) 
 		in.DocumentHash = aws.String(p.options.DocumentHash)
 		in.DocumentHashType = types.DocumentHashTypeSha256
 	}
-	out, err := p.ssm().SendCommand(ctx, in)
+	out, err := p.ssm.SendCommand(ctx, in)
 	if err != nil {
 		return "", translate(err, "send %s to %s", cmd.Verb, cmd.InstanceID)
 	}
@@ -73,7 +77,7 @@ func (p *Provider) Send(ctx context.Context, cmd cloud.Command) (string, error) 
 // Result reads one invocation. The service says for a moment after Send that
 // it does not exist.
 func (p *Provider) Result(ctx context.Context, instanceID, commandID string) (cloud.Result, error) {
-	out, err := p.ssm().GetCommandInvocation(ctx, &ssm.GetCommandInvocationInput{
+	out, err := p.ssm.GetCommandInvocation(ctx, &ssm.GetCommandInvocationInput{
 		InstanceId: aws.String(instanceID),
 		CommandId:  aws.String(commandID),
 	})
@@ -114,7 +118,7 @@ func result(out *ssm.GetCommandInvocationOutput) cloud.Result {
 
 // Cancel is heard by an agent that is there to hear it.
 func (p *Provider) Cancel(ctx context.Context, instanceID, commandID string) error {
-	_, err := p.ssm().CancelCommand(ctx, &ssm.CancelCommandInput{
+	_, err := p.ssm.CancelCommand(ctx, &ssm.CancelCommandInput{
 		CommandId:   aws.String(commandID),
 		InstanceIds: []string{instanceID},
 	})

@@ -20,7 +20,7 @@ func (p *Provider) Helper(ctx context.Context, arch string) (cloud.Asset, error)
 	if !ok || helper.Key == "" || p.options.AssetBucket == "" {
 		return cloud.Asset{}, fault.New(fault.HelperNotDelivered, "this deployment carries no helper for %q", arch)
 	}
-	signed, err := p.assets().PresignGetObject(ctx, &s3.GetObjectInput{
+	signed, err := p.assets.PresignGetObject(ctx, &s3.GetObjectInput{
 		Bucket: aws.String(p.options.AssetBucket),
 		Key:    aws.String(helper.Key),
 	}, s3.WithPresignExpires(urlLife))

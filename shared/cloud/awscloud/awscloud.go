@@ -6,7 +6,6 @@ package awscloud
 import (
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,15 +36,15 @@ type Helper struct {
 	SHA256 string // hex
 }
 
-// Provider implements cloud.Provider. Its clients are made when first used,
-// because most functions need but one or two of them.
+// Provider implements cloud.Provider. Making its clients takes microseconds;
+// each connects when it is first used.
 type Provider struct {
 	options Options
 	region  string
-	ec2     func() *ec2.Client
-	ssm     func() *ssm.Client
-	bus     func() *eventbridge.Client
-	assets  func() *s3.PresignClient
+	ec2     *ec2.Client
+	ssm     *ssm.Client
+	bus     *eventbridge.Client
+	assets  *s3.PresignClient
 }
 
 var _ cloud.Provider = (*Provider)(nil)
@@ -66,10 +65,10 @@ func New(cfg aws.Config, options Options) *Provider {
 	return &Provider{
 		options: options,
 		region:  cfg.Region,
-		ec2:     sync.OnceValue(func() *ec2.Client { return ec2.NewFromConfig(cfg) }),
-		ssm:     sync.OnceValue(func() *ssm.Client { return ssm.NewFromConfig(cfg) }),
-		bus:     sync.OnceValue(func() *eventbridge.Client { return eventbridge.NewFromConfig(cfg) }),
-		assets:  sync.OnceValue(func() *s3.PresignClient { return s3.NewPresignClient(s3.NewFromConfig(cfg, plain)) }),
+		ec2:     ec2.NewFromConfig(cfg),
+		ssm:     ssm.NewFromConfig(cfg),
+		bus:     eventbridge.NewFromConfig(cfg),
+		assets:  s3.NewPresignClient(s3.NewFromConfig(cfg, plain)),
 	}
 }
 

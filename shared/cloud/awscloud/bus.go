@@ -94,7 +94,7 @@ func sizeOf(e types.PutEventsRequestEntry) int {
 func (p *Provider) put(ctx context.Context, batch []types.PutEventsRequestEntry) error {
 	pause := 100 * time.Millisecond
 	for attempt := 1; ; attempt++ {
-		out, err := p.bus().PutEvents(ctx, &eventbridge.PutEventsInput{Entries: batch})
+		out, err := p.bus.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: batch})
 		if err != nil {
 			return translate(err, "publish %d events", len(batch))
 		}
@@ -123,16 +123,17 @@ func refusedEntries(batch []types.PutEventsRequestEntry, out *eventbridge.PutEve
 	var refused []types.PutEventsRequestEntry
 	var why *fault.Error
 	for i, r := range out.Entries {
-		if r.ErrorCode == nil || i >= len(batch) {
+		reason := aws.ToString(r.ErrorCode)
+		if reason == "" || i >= len(batch) {
 			continue
 		}
 		refused = append(refused, batch[i])
-		code, ok := codes[*r.ErrorCode]
+		code, ok := codes[reason]
 		if !ok {
 			code = fault.InvalidInput // malformed: it would be again
 		}
 		if why == nil || why.Code.Retryable() {
-			why = fault.New(code, "the bus refused event %q: %s: %s", *batch[i].DetailType, *r.ErrorCode, aws.ToString(r.ErrorMessage))
+			why = fault.New(code, "the bus refused event %q: %s: %s", *batch[i].DetailType, reason, aws.ToString(r.ErrorMessage))
 		}
 	}
 	return refused, why

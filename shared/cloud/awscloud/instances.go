@@ -22,7 +22,7 @@ const (
 // Instance asks for the instance and for its volumes; an instance that was
 // terminated is described as such for a while.
 func (p *Provider) Instance(ctx context.Context, id string) (cloud.Instance, error) {
-	out, err := p.ec2().DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	out, err := p.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
 	if err != nil {
 		return cloud.Instance{}, translate(err, "describe %s", id)
 	}
@@ -50,7 +50,7 @@ func (p *Provider) Instance(ctx context.Context, id string) (cloud.Instance, err
 }
 
 func (p *Provider) volumes(ctx context.Context, instance, boot string) ([]cloud.Volume, error) {
-	pages := ec2.NewDescribeVolumesPaginator(p.ec2(), &ec2.DescribeVolumesInput{
+	pages := ec2.NewDescribeVolumesPaginator(p.ec2, &ec2.DescribeVolumesInput{
 		Filters:    []types.Filter{filter("attachment.instance-id", instance)},
 		MaxResults: aws.Int32(500),
 	})

@@ -32,7 +32,7 @@ func (p *Provider) CreateSet(ctx context.Context, spec cloud.SetSpec) ([]run.Sna
 		return nil, fault.New(fault.SnapshotRefused, "create the set of %s: a snapshot carries at most %d tags, not %d", spec.InstanceID, maxTags, len(spec.Tags))
 	}
 	var sent bool
-	out, err := p.ec2().CreateSnapshots(ctx, &ec2.CreateSnapshotsInput{
+	out, err := p.ec2.CreateSnapshots(ctx, &ec2.CreateSnapshotsInput{
 		Description: aws.String(clip(spec.Description, maxDescription)),
 		InstanceSpecification: &types.InstanceSpecification{
 			InstanceId:           aws.String(spec.InstanceID),
@@ -92,7 +92,7 @@ func (p *Provider) Snapshots(ctx context.Context, ids []string) ([]run.Snapshot,
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	out, err := p.ec2().DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: ids})
+	out, err := p.ec2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: ids})
 	if err != nil {
 		return nil, translate(err, "look at %d snapshots", len(ids))
 	}
@@ -134,14 +134,14 @@ func (p *Provider) TagSnapshots(ctx context.Context, ids []string, tags map[stri
 	if len(ids) == 0 || len(tags) == 0 {
 		return nil
 	}
-	_, err := p.ec2().CreateTags(ctx, &ec2.CreateTagsInput{Resources: ids, Tags: tagList(tags)})
+	_, err := p.ec2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: ids, Tags: tagList(tags)})
 	return translate(err, "tag %d snapshots", len(ids))
 }
 
 // describe reads all pages: a page may be empty and not be the last, because
 // EC2 filters after it has cut them.
 func (p *Provider) describe(ctx context.Context, filters ...types.Filter) ([]types.Snapshot, error) {
-	pages := ec2.NewDescribeSnapshotsPaginator(p.ec2(), &ec2.DescribeSnapshotsInput{
+	pages := ec2.NewDescribeSnapshotsPaginator(p.ec2, &ec2.DescribeSnapshotsInput{
 		OwnerIds:   []string{"self"},
 		Filters:    filters,
 		MaxResults: aws.Int32(1000),
@@ -201,7 +201,7 @@ func tagMap(list []types.Tag) map[string]string {
 // clip shortens text to what the service takes, by whole characters.
 func clip(text string, limit int) string {
 	if r := []rune(text); len(r) > limit {
-		return string(r[:limit-1]) + "…"
+		return string(r[:limit])
 	}
 	return text
 }
