@@ -1,0 +1,230 @@
+package ec2
+
+import (
+	"context"
+	"encoding/xml"
+	"regexp"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/quiesce/quiesce/local/aws/wire"
+)
+
+// Instance is a machine for rent as its owner puts it into the account.
+type Instance struct {
+	ID         string
+	Arch       string // amd64 (default), arm64
+	State      string // running (default), stopped, ...
+	RootDevice string // default /dev/xvda
+	Tags       map[string]string
+}
+
+type machine struct {
+	Instance
+	launched time.Time
+}
+
+var instanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+// AddInstance puts an instance into the account.
+func (e *EC2) AddInstance(i Instance) {
+	if i.Arch == "" {
+		i.Arch = "amd64"
+	}
+	if i.State == "" {
+		i.State = "running"
+	}
+	if i.RootDevice == "" {
+		i.RootDevice = "/dev/xvda"
+	}
+	if i.Tags == nil {
+		i.Tags = make(map[string]string)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.instances[i.ID] = &machine{Instance: i, launched: time.Now()}
+}
+
+// State returns an instance's state, "" for one that does not exist.
+func (e *EC2) State(instance string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if m := e.instances[instance]; m != nil {
+		return m.State
+	}
+	return ""
+}
+
+// SetState puts an instance into a state without a call.
+func (e *EC2) SetState(instance, state string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if m := e.instances[instance]; m != nil {
+		m.State = state
+	}
+}
+
+// find looks an instance up as every action does.
+func (e *EC2) find(id string) (*machine, error) {
+	if id == "" {
+		return nil, wire.Bad("MissingParameter", "The request must contain the parameter InstanceId")
+	}
+	if !instanceID.MatchString(id) {
+		return nil, wire.Bad("InvalidInstanceID.Malformed", "Invalid id: %q", id)
+	}
+	m := e.instances[id]
+	if m == nil {
+		return nil, wire.Bad("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id)
+	}
+	return m, nil
+}
+
+type xmlTag struct {
+	Key   string `xml:"key"`
+	Value string `xml:"value"`
+}
+
+func xmlTags(tags map[string]string) []xmlTag {
+	var all []xmlTag
+	for k, v := range tags {
+		all = append(all, xmlTag{k, v})
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Key < all[j].Key })
+	return all
+}
+
+type xmlState struct {
+	Code int    `xml:"code"`
+	Name string `xml:"name"`
+}
+
+var stateCodes = map[string]int{"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+
+type xmlMapping struct {
+	Device   string `xml:"deviceName"`
+	VolumeID string `xml:"ebs>volumeId"`
+	Status   string `xml:"ebs>status"`
+	Attached string `xml:"ebs>attachTime"`
+}
+
+type xmlInstance struct {
+	ID       string       `xml:"instanceId"`
+	State    xmlState     `xml:"instanceState"`
+	Type     string       `xml:"instanceType"`
+	Launched string       `xml:"launchTime"`
+	Zone     string       `xml:"placement>availabilityZone"`
+	Arch     string       `xml:"architecture"`
+	Root     string       `xml:"rootDeviceName"`
+	RootKind string       `xml:"rootDeviceType"`
+	Devices  []xmlMapping `xml:"blockDeviceMapping>item"`
+	Platform string       `xml:"platformDetails"`
+	Tags     []xmlTag     `xml:"tagSet>item"`
+}
+
+func (e *EC2) describeInstances(_ context.Context, _ *wire.Call, q query) (any, error) {
+	type reservation struct {
+		ID        string        `xml:"reservationId"`
+		Owner     string        `xml:"ownerId"`
+		Instances []xmlInstance `xml:"instancesSet>item"`
+	}
+	out := struct {
+		XMLName xml.Name      `xml:"reservationSet"`
+		Items   []reservation `xml:"item"`
+	}{}
+	next := struct {
+		XMLName xml.Name `xml:"nextToken"`
+		Token   string   `xml:",chardata"`
+	}{}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	asked := q.list("InstanceId")
+	for _, id := range asked {
+		if _, err := e.find(id); err != nil {
+			return nil, err
+		}
+	}
+	var found []*machine
+	for id, m := range e.instances {
+		if len(asked) > 0 && !slices.Contains(asked, id) {
+			continue
+		}
+		ok, err := matches(q.filters(), map[string][]string{
+			"instance-id":         {id},
+			"instance-state-name": {m.State},
+			"architecture":        {architecture(m.Arch)},
+		}, m.Tags)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			found = append(found, m)
+		}
+	}
+	sort.Slice(found, func(i, j int) bool { return found[i].ID < found[j].ID })
+	from, to, token, err := page(q, len(found))
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range found[from:to] {
+		out.Items = append(out.Items, reservation{ID: "r-" + hash(m.ID), Owner: e.cfg.Account, Instances: []xmlInstance{e.render(m)}})
+	}
+	next.Token = token
+	return []any{out, next}, nil
+}
+
+func (e *EC2) render(m *machine) xmlInstance {
+	x := xmlInstance{
+		ID: m.ID, State: xmlState{stateCodes[m.State], m.State}, Type: "m7i.large", Launched: wire.Time(m.launched),
+		Zone: e.cfg.Region + "a", Arch: architecture(m.Arch), Root: m.RootDevice, RootKind: "ebs", Platform: "Linux/UNIX", Tags: xmlTags(m.Tags),
+	}
+	if m.Arch == "arm64" {
+		x.Type = "m7g.large"
+	}
+	for _, v := range e.attached(m.ID) {
+		x.Devices = append(x.Devices, xmlMapping{v.Device, v.ID, "attached", wire.Time(v.attachedAt)})
+	}
+	return x
+}
+
+func architecture(arch string) string {
+	if arch == "amd64" {
+		return "x86_64"
+	}
+	return arch
+}
+
+func (e *EC2) stopInstances(_ context.Context, _ *wire.Call, q query) (any, error) {
+	return e.turn(q, "running", "stopped")
+}
+
+func (e *EC2) startInstances(_ context.Context, _ *wire.Call, q query) (any, error) {
+	return e.turn(q, "stopped", "running")
+}
+
+// turn changes the state at once, without the states in between.
+func (e *EC2) turn(q query, from, to string) (any, error) {
+	type change struct {
+		ID       string   `xml:"instanceId"`
+		Current  xmlState `xml:"currentState"`
+		Previous xmlState `xml:"previousState"`
+	}
+	out := struct {
+		XMLName xml.Name `xml:"instancesSet"`
+		Items   []change `xml:"item"`
+	}{}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range q.list("InstanceId") {
+		m, err := e.find(id)
+		if err != nil {
+			return nil, err
+		}
+		if m.State != from && m.State != to {
+			return nil, wire.Bad("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be turned %s.", id, to)
+		}
+		out.Items = append(out.Items, change{id, xmlState{stateCodes[to], to}, xmlState{stateCodes[m.State], m.State}})
+		m.State = to
+	}
+	return out, nil
+}

@@ -1,0 +1,154 @@
+package aws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/quiesce/quiesce/local/aws/bus"
+	"github.com/quiesce/quiesce/local/aws/wire"
+	"github.com/quiesce/quiesce/local/fault"
+	"github.com/quiesce/quiesce/local/runtimeapi"
+	"github.com/quiesce/quiesce/workflow/asl"
+)
+
+// Tasks does what a state machine's resources name: functions by their ARN or
+// through lambda:invoke, and events:putEvents. A function's ARN ends in its
+// name, which is the one that functions knows it by.
+func (c *Cloud) Tasks(functions runtimeapi.Invoker) asl.Tasks {
+	return asl.TasksFunc(func(ctx context.Context, resource string, input json.RawMessage) (json.RawMessage, error) {
+		switch {
+		case strings.Contains(resource, ":lambda:") && strings.Contains(resource, ":function:"):
+			return c.invoke(ctx, functions, resource, input)
+		case strings.HasSuffix(resource, ":states:::lambda:invoke"):
+			return c.lambdaInvoke(ctx, functions, input)
+		case strings.HasSuffix(resource, ":states:::events:putEvents"):
+			return c.putEvents(ctx, input)
+		}
+		return nil, &asl.Error{Name: asl.Runtime, Cause: "the resource " + resource + " is not emulated"}
+	})
+}
+
+// FunctionARN is the ARN of a function of the account.
+func (c *Cloud) FunctionARN(name string) string {
+	return "arn:aws:lambda:" + c.cfg.Region + ":" + c.cfg.Account + ":function:" + name
+}
+
+func (c *Cloud) invoke(ctx context.Context, functions runtimeapi.Invoker, arn string, payload json.RawMessage) (json.RawMessage, error) {
+	if err := wait(ctx, c.latency("lambda", "Invoke")); err != nil {
+		return nil, err
+	}
+	_, name, ok := strings.Cut(arn, ":function:")
+	if !ok {
+		name = arn
+	}
+	name, _, _ = strings.Cut(name, ":") // without version or alias
+	out, err := functions.Invoke(ctx, name, payload)
+	var failed *runtimeapi.Failed
+	if errors.As(err, &failed) {
+		return nil, &asl.Error{Name: failed.Type, Cause: failed.Cause()}
+	}
+	return out, err
+}
+
+func (c *Cloud) lambdaInvoke(ctx context.Context, functions runtimeapi.Invoker, input json.RawMessage) (json.RawMessage, error) {
+	var in struct {
+		FunctionName string
+		Payload      json.RawMessage
+	}
+	if err := json.Unmarshal(input, &in); err != nil || in.FunctionName == "" {
+		return nil, &asl.Error{Name: asl.Runtime, Cause: "lambda:invoke wants FunctionName and Payload"}
+	}
+	out, err := c.invoke(ctx, functions, in.FunctionName, in.Payload)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"ExecutedVersion": "$LATEST", "StatusCode": 200, "Payload": out})
+}
+
+// putEvents is the service integration: details are documents, and one refused
+// entry fails the task.
+func (c *Cloud) putEvents(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
+	var in struct{ Entries []map[string]any }
+	if err := json.Unmarshal(input, &in); err != nil {
+		return nil, &asl.Error{Name: asl.Runtime, Cause: err.Error()}
+	}
+	for _, e := range in.Entries {
+		if _, text := e["Detail"].(string); !text {
+			doc, _ := json.Marshal(e["Detail"])
+			e["Detail"] = string(doc)
+		}
+	}
+	body, _ := json.Marshal(in)
+	call := &wire.Call{ID: c.uuid(), Service: "events", Action: "PutEvents", Role: "workflow", At: time.Now(), Body: body, HTTP: &http.Request{}}
+	call.Planned = c.cfg.Faults.Arrive(fault.WithStep(ctx, call.Role), call.Role, call.Action)
+	err := c.admit(call, c.Bus)
+	var reply wire.Reply
+	if err == nil {
+		reply, err = c.Bus.Do(ctx, call)
+	}
+	code := ""
+	if err != nil {
+		code = wire.AsError(err).Code
+	}
+	c.record(call, code)
+	if waited := wait(ctx, c.latency("events", "PutEvents")+call.Planned.Slow); waited != nil {
+		return nil, waited
+	}
+	if err != nil {
+		e := wire.AsError(err)
+		return nil, &asl.Error{Name: "EventBridge." + e.Code, Cause: e.Message}
+	}
+	var out struct{ FailedEntryCount int }
+	if err := json.Unmarshal(reply.Body, &out); err == nil && out.FailedEntryCount > 0 {
+		return nil, &asl.Error{Name: "EventBridge.FailedEntry", Cause: string(reply.Body)}
+	}
+	return reply.Body, nil
+}
+
+// Stopped is an execution that ended past its catchers, as the rule finds it.
+type Stopped struct {
+	RunID      string
+	InstanceID string
+	Status     string
+	Input      json.RawMessage // of the execution
+	Event      bus.Event
+}
+
+// Janitor adds the rule that runs thaw for every execution of the machine that
+// FAILED, TIMED_OUT or was ABORTED. As an asynchronous invocation it is tried
+// three times, a minute and two minutes apart.
+func (c *Cloud) Janitor(machineARN string, thaw func(context.Context, Stopped) error) error {
+	pattern, err := json.Marshal(map[string]any{
+		"source":      []string{"aws.states"},
+		"detail-type": []string{"Step Functions Execution Status Change"},
+		"detail": map[string]any{
+			"status":          []string{"FAILED", "TIMED_OUT", "ABORTED"},
+			"stateMachineArn": []string{machineARN},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return c.Bus.Rule("janitor", string(pattern), func(ctx context.Context, e bus.Event) {
+		var detail struct{ Name, Status, Input string }
+		if json.Unmarshal(e.Detail, &detail) != nil {
+			return
+		}
+		s := Stopped{RunID: detail.Name, Status: detail.Status, Input: json.RawMessage(detail.Input), Event: e}
+		var request struct {
+			InstanceID string `json:"instanceId"`
+		}
+		if json.Unmarshal(s.Input, &request) == nil {
+			s.InstanceID = request.InstanceID
+		}
+		for try := range 3 {
+			if wait(ctx, time.Duration(try)*time.Minute) != nil || thaw(ctx, s) == nil {
+				return
+			}
+		}
+	})
+}

@@ -1,0 +1,128 @@
+// Package fault plans what goes wrong in a run: which step or call, in which
+// way, at which time it is reached. Nothing of it is in production code; the
+// emulated clouds and the host of the functions ask the plan. A planned fault
+// that was never reached is reported, because a test of it proved nothing.
+package fault
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Kind is one way to go wrong.
+type Kind string
+
+// Of the function: what the workflow sees of an invocation.
+const (
+	Fail        Kind = "fail"         // the function answers the error Internal and does nothing
+	Hang        Kind = "hang"         // nothing is done and nothing answered: the task times out
+	CrashBefore Kind = "crash-before" // the process dies before it has done anything
+	CrashAfter  Kind = "crash-after"  // everything is done, the answer is lost with the process
+)
+
+// Of the function, or of a call when the target names an API.
+const (
+	Throttle Kind = "throttle" // the service refuses for its rate, nothing is done
+	Slow     Kind = "slow"     // done at once, answered late
+)
+
+// Of the step's main call, or of the API that is named.
+const (
+	LostReply Kind = "lost-reply" // done, but the connection drops before the answer
+	Deny      Kind = "deny"       // refused for missing permission
+)
+
+// Of the step's command on the instance.
+const (
+	Duplicate    Kind = "duplicate"     // the agent runs it twice
+	Late         Kind = "late"          // the agent gets it late
+	AgentOffline Kind = "agent-offline" // the agent loses its connection before it gets it
+)
+
+// Of the set.
+const (
+	ErrorSet Kind = "error" // the snapshots go to error instead of completed
+)
+
+// Of the world around: callbacks, fired when the step's function is entered,
+// at snapshot while the call that makes the set is in flight, before the point
+// in time is taken: that is the worst moment.
+const (
+	KillHelper    Kind = "kill-helper"
+	ForeignThaw   Kind = "foreign-thaw"
+	ForeignFreeze Kind = "foreign-freeze"
+	StopExecution Kind = "stop-execution"
+)
+
+// BusDown refuses every event that the step publishes.
+const BusDown Kind = "bus-down"
+
+// Steps in the order of a run.
+var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "tag"}
+
+// main is the call by which a step does what it is for, on each cloud.
+var mainCalls = map[string][]string{
+	"precheck":      {"DescribeInstances"},
+	"run-prescript": {"SendCommand", "RunCommand", "InvokeCommand"},
+	"freeze":        {"SendCommand", "RunCommand", "InvokeCommand"},
+	"snapshot":      {"CreateSnapshots", "CreateSnapshotGroup"},
+	"thaw":          {"SendCommand", "RunCommand", "InvokeCommand"},
+	"poll-status":   {"DescribeSnapshots", "DescribeSnapshotGroups"},
+	"tag":           {"CreateTags", "TagResources"},
+}
+
+// APIs are the calls that can be named as a target.
+var APIs = []string{
+	"CancelCommand", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "DescribeCloudAssistantStatus", "DescribeDisks",
+	"DescribeInstanceInformation", "DescribeInstances", "DescribeInvocationResults", "DescribeInvocations", "DescribeSnapshotGroups",
+	"DescribeSnapshots", "DescribeVolumes", "GetCommandInvocation", "InvokeCommand", "PutEvents", "RunCommand", "SendCommand",
+	"StopInvocation", "TagResources",
+}
+
+// Kinds by what they may be planned for.
+var (
+	ofFunction = []Kind{Fail, Hang, CrashBefore, CrashAfter, Throttle, Slow}
+	ofCall     = []Kind{Throttle, Slow, LostReply, Deny}
+	ofMain     = []Kind{LostReply, Deny}
+	ofCommand  = []Kind{Duplicate, Late, AgentOffline}
+	ofSet      = []Kind{ErrorSet}
+	ofWorld    = []Kind{KillHelper, ForeignThaw, ForeignFreeze, StopExecution, BusDown}
+)
+
+// KindsOf lists the kinds that can be planned for a step or an API.
+func KindsOf(target string) []Kind {
+	step, api, both := strings.Cut(target, "/")
+	if both || slices.Contains(APIs, target) {
+		if both && (!slices.Contains(Steps, step) || !slices.Contains(APIs, api)) {
+			return nil
+		}
+		return ofCall
+	}
+	if !slices.Contains(Steps, target) {
+		return nil
+	}
+	kinds := slices.Concat(ofFunction, ofMain, ofWorld)
+	if slices.Contains(mainCalls[target], "SendCommand") || target == "precheck" {
+		kinds = append(kinds, ofCommand...)
+	}
+	if target == "snapshot" {
+		kinds = append(kinds, ofSet...)
+	}
+	return kinds
+}
+
+func unknownTarget(target string) error {
+	return fmt.Errorf("%q is neither a step (%s) nor a call (%s) nor STEP/CALL",
+		target, strings.Join(Steps, ", "), strings.Join(APIs, ", "))
+}
+
+func unknownKind(target string, kind Kind) error {
+	var valid []string
+	for _, k := range KindsOf(target) {
+		valid = append(valid, string(k))
+	}
+	sort.Strings(valid)
+	return fmt.Errorf("%s cannot have %q, but: %s", target, kind, strings.Join(valid, ", "))
+}
