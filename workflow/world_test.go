@@ -177,3 +177,28 @@ func execute(ctx context.Context, m *asl.Machine, w asl.Tasks, input string) tra
 	errors.As(err, &tr.err)
 	return tr
 }
+
+// BenchmarkExecution is one run in which everything goes well, steps included
+// that answer at once.
+func BenchmarkExecution(b *testing.B) {
+	m := machine(b)
+	run := func(b *testing.B) {
+		if got := execute(b.Context(), m, &world{}, `{"instanceId":"i-0abc"}`); got.err != nil {
+			b.Fatal(got.err)
+		}
+	}
+	b.Run("one at a time", func(b *testing.B) {
+		for b.Loop() {
+			run(b)
+		}
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "executions/s")
+	})
+	b.Run("many at once", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				run(b)
+			}
+		})
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "executions/s")
+	})
+}

@@ -20,6 +20,7 @@ type Event struct {
 	Output           json.RawMessage
 	Error, Cause     string
 	Resource         string // the whole ARN
+	Region           string
 	TimeoutSeconds   int
 	HeartbeatSeconds int
 	RoleARN          string
@@ -37,6 +38,14 @@ func integration(resource string) (service, action string) {
 		return "", resource
 	}
 	return parts[5], parts[6]
+}
+
+// region is where an execution runs, by its ARN.
+func region(id string) string {
+	if parts := strings.SplitN(id, ":", 5); len(parts) == 5 {
+		return parts[3]
+	}
+	return ""
 }
 
 // isLambda reports whether the resource is a function's own ARN.
@@ -121,6 +130,7 @@ func (e Event) details() (string, map[string]any) {
 		service, action := integration(e.Resource)
 		put("resourceType", service)
 		put("resource", action)
+		put("region", e.Region)
 		put("parameters", e.Input)
 		put("timeoutInSeconds", e.TimeoutSeconds)
 		put("heartbeatInSeconds", e.HeartbeatSeconds)

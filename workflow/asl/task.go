@@ -128,10 +128,14 @@ func (b *branch) task(s *State, in scope) (any, error) {
 		return nil, err
 	}
 	kind := "Task"
+	scheduled := Event{Resource: s.Resource, Input: input.text, TimeoutSeconds: timeout, HeartbeatSeconds: heartbeat}
 	if isLambda(s.Resource) {
 		kind = "LambdaFunction"
+	} else {
+		scheduled.Region = region(b.x.ID)
 	}
-	b.record(Event{Type: kind + "Scheduled", Resource: s.Resource, Input: input.text, TimeoutSeconds: timeout, HeartbeatSeconds: heartbeat})
+	scheduled.Type = kind + "Scheduled"
+	b.record(scheduled)
 	b.record(Event{Type: kind + "Started", Resource: s.Resource})
 	output, err := b.invoke(s.Resource, input.text, timeout, heartbeat)
 	var result any
