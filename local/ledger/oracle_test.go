@@ -64,6 +64,11 @@ func TestSoundSetsAreVerified(t *testing.T) {
 			c.Volumes[0].Contents = Parse(append(bytesOf(c.Acks[:10]), c.Acks[10].Encode()[:17]...))
 			return c
 		}(),
+		"filesystem, record 10 made durable by the freeze itself": func() Case {
+			c := sound(run.Filesystem, true)
+			c.Acks[9].Acked = 1085
+			return c
+		}(),
 		"filesystem, record 10 caught between the volumes": func() Case {
 			c := sound(run.Filesystem, true)
 			c.Acks[9].Acked = 1950 // its second write had to wait
@@ -97,6 +102,8 @@ func TestEveryViolationIsFound(t *testing.T) {
 		{"begun while frozen", sound(run.Application, true), func(c *Case) { hold(c, 0, 11); hold(c, 1, 11) },
 			func(r Result) int { return r.Extra }, "begun after"},
 		{"acknowledged while frozen", sound(run.Application, true), func(c *Case) { c.Acks[10].Acked = 1500 },
+			func(r Result) int { return r.AcksInWindow }, "inside the frozen window"},
+		{"acknowledged while frozen, begun before, not in the set", sound(run.Filesystem, true), func(c *Case) { c.Acks[9].Acked = 1085; hold(c, 1, 9) },
 			func(r Result) int { return r.AcksInWindow }, "inside the frozen window"},
 		{"no pair in an application set", sound(run.Application, true), func(c *Case) { c.Acks[9].Acked = 1950; hold(c, 1, 9) },
 			func(r Result) int { return r.Unpaired }, "not at rest"},
