@@ -275,6 +275,22 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
+// A Catch that finds no room for the error ends the execution past the thaw.
+// Precheck and the steps' messages are bounded to what holds here.
+func TestRoomForEveryFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := fails(fault.Internal)
+		long.err = &asl.Error{Name: string(fault.InvalidInput), Cause: strings.Repeat("x", 8<<10)}
+		big := strings.Replace(plan("degrade", true, true), `"gold"`, `"`+strings.Repeat("x", 128<<10)+`"`, 1)
+		w := &world{plan: map[string][]reply{"precheck": once(answers(big)), "thaw": once(long), "snapshot": once(long), "freeze": once(long), "tag": once(long)}}
+		want := "Open Precheck RunPrescript FreezeWanted Freeze GoOnUnfrozen Snapshot Thaw SetTaken Tag Planned PublishFailure FailedUnlabelled"
+		request := `{"policy":{"name":"` + strings.Repeat("x", 64<<10) + `"}}`
+		if got := execute(t.Context(), machine(t), w, request); got.path() != want {
+			t.Errorf("got  %s: %v\nwant %s", got.path(), got.err, want)
+		}
+	})
+}
+
 // The console lets a person type anything: precheck is to refuse it, no path
 // may miss before.
 func TestAnyInputReachesPrecheck(t *testing.T) {

@@ -200,10 +200,7 @@ func (b *branch) walk(m *Machine, data document) (document, error) {
 			}
 			return document{}, err
 		}
-		data, err = seal(out)
-		if err != nil {
-			return document{}, err
-		}
+		data = out
 		b.record(Event{Type: s.Type + "StateExited", Name: s.Name, Output: data.text})
 		if next == "" {
 			return data, nil
@@ -213,36 +210,43 @@ func (b *branch) walk(m *Machine, data document) (document, error) {
 }
 
 // enter does what the state does and tells what comes next.
-func (b *branch) enter(s *State, data document) (out any, next string, err error) {
+func (b *branch) enter(s *State, data document) (out document, next string, err error) {
 	in := scope{data.value, b.scope.context}
 	switch s.Type {
 	case Task, Map, Parallel:
 		return b.attempt(s, in)
 	case Fail:
-		return nil, "", b.fail(s, in)
+		return out, "", b.fail(s, in)
 	}
 	effective, err := s.InputPath.narrow(in, "InputPath")
 	if err != nil {
-		return nil, "", err
+		return out, "", err
 	}
 	given := scope{effective, in.context}
-	out, next = effective, s.Next
+	v, next := effective, s.Next
 	switch s.Type {
 	case Choice:
 		next, err = s.choose(given)
 	case Wait:
 		err = b.wait(s, given)
 	case Pass:
-		if out, err = s.Parameters.apply(given, b.fx); err == nil {
+		if v, err = s.Parameters.apply(given, b.fx); err == nil {
 			if s.hasResult {
-				out = s.Result
+				v = s.Result
 			}
-			out, err = s.ResultPath.put(in.input, out)
+			v, err = s.ResultPath.put(in.input, v)
 		}
 	}
-	if err == nil {
-		out, err = s.OutputPath.narrow(scope{out, in.context}, "OutputPath")
+	if err != nil {
+		return out, "", err
 	}
+	if s.Type != Pass && s.InputPath == nil && s.OutputPath == nil {
+		return data, next, nil // encoded already
+	}
+	if v, err = s.OutputPath.narrow(scope{v, in.context}, "OutputPath"); err != nil {
+		return out, "", err
+	}
+	out, err = seal(v)
 	return out, next, err
 }
 

@@ -11,7 +11,7 @@ import (
 
 // attempt runs a state that can fail: again as long as a retrier allows, then
 // on to a catcher, else the branch fails.
-func (b *branch) attempt(s *State, in scope) (any, string, error) {
+func (b *branch) attempt(s *State, in scope) (document, string, error) {
 	spent := make([]int, len(s.Retry))
 	for {
 		out, err := b.once(s, in)
@@ -20,26 +20,30 @@ func (b *branch) attempt(s *State, in scope) (any, string, error) {
 		}
 		var named *Error
 		if !errors.As(err, &named) { // stopped
-			return nil, "", err
+			return document{}, "", err
 		}
 		if i := s.retrier(named.Name); i >= 0 && spent[i] < s.Retry[i].MaxAttempts {
 			if err := b.sleep(s.Retry[i].delay(spent[i], b.fx)); err != nil {
-				return nil, "", err
+				return document{}, "", err
 			}
 			spent[i]++
 			b.tries++
 			if err := b.alive(); err != nil {
-				return nil, "", err
+				return document{}, "", err
 			}
 			continue
 		}
 		for _, c := range s.Catch {
 			if matches(c.ErrorEquals, named.Name) {
-				out, err := c.ResultPath.put(in.input, map[string]any{"Error": named.Name, "Cause": named.Cause})
+				v, err := c.ResultPath.put(in.input, map[string]any{"Error": named.Name, "Cause": named.Cause})
+				if err != nil {
+					return document{}, "", err
+				}
+				out, err := seal(v)
 				return out, c.Next, err
 			}
 		}
-		return nil, "", named
+		return document{}, "", named
 	}
 }
 
@@ -68,10 +72,10 @@ func (r *Retrier) delay(n int, fx *effects) time.Duration {
 
 // once is one attempt from the state's input to its output. A result that is
 // too large fails here, where a catcher still sees it.
-func (b *branch) once(s *State, in scope) (any, error) {
+func (b *branch) once(s *State, in scope) (out document, err error) {
 	effective, err := s.InputPath.narrow(in, "InputPath")
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	given := scope{effective, in.context}
 	var result any
@@ -84,20 +88,19 @@ func (b *branch) once(s *State, in scope) (any, error) {
 		result, err = b.each(s, given)
 	}
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	if result, err = s.ResultSelector.apply(scope{result, in.context}, b.fx); err != nil {
-		return nil, err
+		return out, err
 	}
-	out, err := s.ResultPath.put(in.input, result)
+	v, err := s.ResultPath.put(in.input, result)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	if out, err = s.OutputPath.narrow(scope{out, in.context}, "OutputPath"); err != nil {
-		return nil, err
+	if v, err = s.OutputPath.narrow(scope{v, in.context}, "OutputPath"); err != nil {
+		return out, err
 	}
-	_, err = seal(out)
-	return out, err
+	return seal(v)
 }
 
 // limits are the seconds that a task and its heartbeat may take, 0 for any.
