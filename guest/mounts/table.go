@@ -28,6 +28,7 @@ type Mount struct {
 type Table struct {
 	Mounts  []Mount
 	entries []entry
+	seen    []entry // the visible ones
 }
 
 // Rules say what must not be frozen besides what cannot be.
@@ -48,10 +49,10 @@ func Read(root string) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{entries: all}
+	t := &Table{entries: all, seen: visible(all)}
 	s := sys{root}
 	byDevice := map[string]*Mount{}
-	for _, e := range visible(all) {
+	for _, e := range t.seen {
 		if !backed(e, s) || slices.Contains(ignored, e.kind) {
 			continue
 		}
@@ -181,7 +182,7 @@ func (t *Table) depth(i, guard int) int {
 // listed.
 func (t *Table) Holding(path string) *Mount {
 	best := entry{}
-	for _, e := range visible(t.entries) {
+	for _, e := range t.seen {
 		if covers(e.point, path) && len(e.point) >= len(best.point) {
 			best = e
 		}

@@ -37,7 +37,7 @@ const (
 // in nanoseconds: it orders moments of one boot, whatever the wall clock does.
 type Stamp struct {
 	Mono int64     `json:"mono"`
-	Wall time.Time `json:"wall"`
+	Wall time.Time `json:"wall,omitzero"` // left out of a long reply
 }
 
 // IsZero reports whether the moment never came.
