@@ -1,0 +1,123 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/quiesce/quiesce/guest/session"
+	"github.com/quiesce/quiesce/local/ledger"
+)
+
+// Ledger is the application that writes on the machine's volumes, with the
+// methods of ledger.Process.
+type Ledger struct {
+	writer *ledger.Writer
+	stop   func()
+	pre    string
+	post   string
+
+	mu   sync.Mutex
+	acks []ledger.Ack
+}
+
+// appender is a ledger's file on a simulated filesystem.
+type appender struct {
+	ctx context.Context
+	f   *filesystem
+}
+
+// Append writes the record and waits until it is on the disk.
+func (a appender) Append(record []byte) error {
+	if err := a.f.write(a.ctx, ledger.FileName, record); err != nil {
+		return err
+	}
+	return a.f.sync(a.ctx, ledger.FileName)
+}
+
+const burdenTick = 50 * time.Millisecond
+
+// StartLedger starts a ledger on the mounted volumes, in writing order, with a
+// rest of pace between records and load bytes a second of buffered writes
+// besides. Its scripts are on the machine then.
+func (m *Machine) StartLedger(mounts []string, pace time.Duration, load int64) (*Ledger, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var volumes []ledger.Appender
+	var background []*filesystem
+	for _, at := range mounts {
+		f, err := m.at(at)
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		volumes, background = append(volumes, appender{ctx, f}), append(background, f)
+	}
+	l := &Ledger{pre: "/opt/ledger/pre-script", post: "/opt/ledger/post-script"}
+	l.writer = ledger.NewWriter(m.Clock, volumes, pace, func(a ledger.Ack) error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.acks = append(l.acks, a)
+		return nil
+	})
+	m.Script(l.pre, func(ctx context.Context, s session.Script) error {
+		_, err := l.writer.Pause(ctx, s.Run)
+		return err
+	})
+	m.Script(l.post, func(_ context.Context, s session.Script) error {
+		l.writer.Resume(s.Run)
+		return nil
+	})
+	var running sync.WaitGroup
+	running.Go(func() { _ = l.writer.Run(ctx) }) // a record cut off by the end is no failure
+	if load > 0 {
+		for _, f := range background {
+			running.Go(func() { f.burden(ctx, load/int64(len(background))) })
+		}
+	}
+	l.stop = func() {
+		cancel()
+		running.Wait()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		cancel()
+		return nil, fmt.Errorf("the machine is off")
+	}
+	m.stops = append(m.stops, l.stop)
+	return l, nil
+}
+
+// burden dirties the page cache at a rate.
+func (f *filesystem) burden(ctx context.Context, rate int64) {
+	chunk := make([]byte, rate*int64(burdenTick)/int64(time.Second))
+	for wait(ctx, burdenTick) && f.write(ctx, "", chunk) == nil {
+	}
+}
+
+// PreScript pauses the writer at a commit boundary.
+func (l *Ledger) PreScript() string { return l.pre }
+
+// PostScript resumes it.
+func (l *Ledger) PostScript() string { return l.post }
+
+// Acks are the acknowledgements noted so far; it never fails.
+func (l *Ledger) Acks() ([]ledger.Ack, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.acks), nil
+}
+
+// Last is the last acknowledgement; it never fails.
+func (l *Ledger) Last(context.Context) (ledger.Ack, error) {
+	last, _ := l.writer.State()
+	return last, nil
+}
+
+// Stop ends the writer; it never fails.
+func (l *Ledger) Stop(context.Context) error {
+	l.stop()
+	return nil
+}

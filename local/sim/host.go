@@ -1,0 +1,225 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/quiesce/quiesce/guest/session"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/protocol"
+)
+
+// process is the helper's daemon: the machine as seen by one process, which
+// can be killed while the machine goes on.
+type process struct {
+	*Machine
+	dead chan struct{}
+
+	mu   sync.Mutex
+	held []*held
+}
+
+var _ session.Host = (*process)(nil)
+
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.dead)
+	for _, v := range p.held {
+		v.end()
+	}
+}
+
+// alive stops the goroutine of a dead process where it stands.
+func (p *process) alive() {
+	select {
+	case <-p.dead:
+		runtime.Goexit()
+	default:
+	}
+}
+
+// Stamp reads both clocks.
+func (p *process) Stamp() protocol.Stamp { p.alive(); return p.stamp() }
+
+// BootID names this boot.
+func (p *process) BootID() string { return p.boot }
+
+// Survey lists the mounted filesystems and looks for the scripts.
+func (p *process) Survey(_ context.Context, req protocol.DryRunRequest) (protocol.DryRunReply, error) {
+	p.alive()
+	p.Machine.mu.Lock()
+	defer p.Machine.mu.Unlock()
+	seen := protocol.DryRunReply{Hostname: "simulated", Kernel: "simulated", BootID: p.boot, Mounts: []protocol.Mount{}}
+	for _, at := range slices.Sorted(maps.Keys(p.filesystems)) {
+		if len(req.Mounts) > 0 && !slices.Contains(req.Mounts, at) {
+			continue
+		}
+		f := p.filesystems[at]
+		m := protocol.Mount{Mount: at, Device: f.number, Type: f.disk.image.kind, Depth: f.depth(),
+			Disks: []protocol.Disk{{Name: path.Base(f.disk.device), Serial: f.disk.serial()}}}
+		if f.on != nil {
+			m.On = f.on.mount
+		}
+		seen.Mounts = append(seen.Mounts, m)
+	}
+	for _, at := range req.Mounts {
+		if p.filesystems[at] == nil {
+			seen.Warnings = append(seen.Warnings, at+" is not mounted")
+		}
+	}
+	for i, s := range req.Scripts {
+		if p.scripts[s] == nil {
+			return seen, &fault.Error{Code: fault.ScriptUnsafe, Field: fmt.Sprintf("scripts[%d]", i), Message: s + " does not exist"}
+		}
+	}
+	return seen, nil
+}
+
+func (f *filesystem) depth() int {
+	n := 0
+	for on := f.on; on != nil; on = on.on {
+		n++
+	}
+	return n
+}
+
+// RunScript runs one of the machine's scripts.
+func (p *process) RunScript(ctx context.Context, s session.Script) (protocol.ScriptResult, error) {
+	p.alive()
+	p.Machine.mu.Lock()
+	do := p.scripts[s.Path]
+	p.Machine.mu.Unlock()
+	res := protocol.ScriptResult{Path: s.Path, ExitCode: -1}
+	if do == nil {
+		return res, fault.New(fault.ScriptUnsafe, "%s does not exist", s.Path)
+	}
+	began := time.Now()
+	limited, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	err := do(limited, s)
+	p.alive()
+	res.Ms = float64(time.Since(began)) / float64(time.Millisecond)
+	var known *fault.Error
+	switch {
+	case err == nil:
+		res.ExitCode = 0
+	case errors.As(err, &known):
+		res.ExitCode = 1
+	case limited.Err() != nil && ctx.Err() == nil:
+		res.TimedOut = true
+		err = fault.New(fault.ScriptTimedOut, "%s did not end in %v", s.Path, s.Timeout)
+	default:
+		res.ExitCode = 1
+		err = fault.Wrap(fault.ScriptFailed, err, "%s", s.Path)
+	}
+	return res, err
+}
+
+// Open readies the filesystems for a freeze.
+func (p *process) Open(_ context.Context, run string, want []protocol.Filesystem, _ bool) ([]session.Volume, error) {
+	p.alive()
+	var opened []*held
+	for _, w := range want {
+		f, err := p.at(w.Mount)
+		if err != nil || f.number != w.Device {
+			return nil, &fault.Error{Code: fault.FreezeRefused, Field: w.Mount, Message: "is not device " + w.Device}
+		}
+		p.Machine.mu.Lock()
+		about := session.About{Mount: w.Mount, Device: w.Device, Type: f.disk.image.kind, Depth: f.depth()}
+		delete(p.guardThaws, mark(run, w.Device))
+		p.Machine.mu.Unlock()
+		opened = append(opened, &held{p: p, f: f, run: run, about: about,
+			signs: make(chan session.Sign, 4), off: make(chan struct{}), seen: -1})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = append(p.held, opened...)
+	volumes := make([]session.Volume, len(opened))
+	for i, v := range opened {
+		volumes[i] = v
+	}
+	return volumes, nil
+}
+
+func mark(run, device string) string { return run + "/" + device }
+
+// Rescue thaws what a dead process of the run left frozen.
+func (p *process) Rescue(ctx context.Context, run string, fs protocol.Filesystem) (session.Thawed, error) {
+	p.alive()
+	f, err := p.at(fs.Mount)
+	if err != nil || f.number != fs.Device {
+		return session.Thawed{}, nil // unmounted: there is nothing to thaw
+	}
+	began := p.stamp()
+	if err := f.until(ctx, func() bool { return !f.freezing }); err != nil {
+		return session.Thawed{}, err
+	}
+	ours := f.frozen && f.owner == run
+	byGuard, fired := p.guardThaws[mark(run, fs.Device)]
+	p.Machine.mu.Unlock()
+	switch {
+	case fired:
+		return byGuard, nil
+	case !ours:
+		return session.Thawed{Span: session.Span{Began: began, Ended: p.stamp()}}, nil
+	}
+	err = f.thaw(ctx)
+	return session.Thawed{Span: session.Span{Began: began, Ended: p.stamp()}, WasFrozen: err == nil}, notFrozen(err)
+}
+
+const keptRecords = 16
+
+// Records are the runs' records, newest first.
+func (p *process) Records() ([]session.Record, error) {
+	p.alive()
+	p.Machine.mu.Lock()
+	defer p.Machine.mu.Unlock()
+	return p.readRecords()
+}
+
+func (m *Machine) readRecords() ([]session.Record, error) {
+	var out []session.Record
+	for _, raw := range m.records {
+		var r session.Record
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b session.Record) int {
+		return cmp.Or(cmp.Compare(b.OpenedAt.Mono, a.OpenedAt.Mono), strings.Compare(a.RunID, b.RunID))
+	})
+	return out, nil
+}
+
+// Save replaces the record of its run.
+func (p *process) Save(r session.Record) error {
+	p.alive()
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	p.Machine.mu.Lock()
+	defer p.Machine.mu.Unlock()
+	p.records[r.RunID] = raw
+	if len(p.records) <= keptRecords {
+		return nil
+	}
+	all, err := p.readRecords()
+	if err != nil {
+		return err
+	}
+	delete(p.records, all[len(all)-1].RunID)
+	return nil
+}
