@@ -1,0 +1,199 @@
+package awscloud_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/local/aws"
+	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/fault"
+	"github.com/quiesce/quiesce/local/instance"
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud"
+	"github.com/quiesce/quiesce/shared/cloud/cloudtest"
+)
+
+func TestConformance(t *testing.T) { cloudtest.Run(t, emulated) }
+
+const (
+	running = "i-0123456789abcdef0"
+	stopped = "i-0123456789abcdef1"
+	absent  = "i-0123456789abcdef2"
+)
+
+// actions are the operations on AWS's wire, and kinds what they meet there.
+var (
+	actions = map[cloudtest.Op]string{
+		cloudtest.CreateSet: "CreateSnapshots",
+		cloudtest.FindSet:   "DescribeSnapshots",
+		cloudtest.Send:      "SendCommand",
+		cloudtest.Publish:   "PutEvents",
+	}
+	kinds = map[cloudtest.Kind]fault.Kind{
+		cloudtest.LostReply: fault.LostReply,
+		cloudtest.Throttle:  fault.Throttle,
+		cloudtest.Deny:      fault.Deny,
+	}
+)
+
+// emulated is an account of the emulated AWS, in process.
+func emulated(t *testing.T) cloudtest.Harness {
+	plan := &fault.Plan{}
+	account := aws.New(aws.Config{Disks: storage{}, Faults: plan})
+	t.Cleanup(account.Close)
+	agent := &machine{guest: func(context.Context, string, []byte) cloudtest.Answer { return cloudtest.Answer{Stdout: "ok"} }}
+	tags := map[string]string{cloud.TagOptIn: "true", "name": "db"}
+	rent := func(i ec2.Instance, volumes ...ec2.Volume) {
+		if _, err := account.Rent(t.Context(), i, agent, volumes...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rent(ec2.Instance{ID: running, Tags: tags},
+		ec2.Volume{ID: "vol-0123456789abcdef0", Device: "/dev/xvda", Hollow: true},
+		ec2.Volume{ID: "vol-0123456789abcdef1"}, ec2.Volume{ID: "vol-0123456789abcdef2"})
+	rent(ec2.Instance{ID: stopped, State: "stopped"}, ec2.Volume{ID: "vol-0123456789abcdef3", Device: "/dev/xvda", Hollow: true})
+
+	document, helper := []byte(awscloud.Document()), []byte("the helper")
+	if err := account.SSM.RegisterDocument("Quiesce", document); err != nil {
+		t.Fatal(err)
+	}
+	account.S3.Put("assets", "quiesce-guest", helper)
+	cfg := account.Client("conformance")
+	bus := &partial{next: account.Transport(), credentials: cfg.Credentials, region: cfg.Region}
+	cfg.HTTPClient = &http.Client{Transport: bus}
+	provider := awscloud.New(cfg, awscloud.Options{
+		AssetBucket: "assets", Helpers: map[string]awscloud.Helper{"arm64": {Key: "quiesce-guest", SHA256: sum(helper)}},
+		Document: "Quiesce", DocumentHash: sum(document),
+	})
+	return cloudtest.Harness{
+		Provider: provider,
+		Running: cloudtest.Target{
+			ID: running, Arch: "arm64", Tags: tags, Boot: "vol-0123456789abcdef0", Data: []string{"vol-0123456789abcdef1", "vol-0123456789abcdef2"},
+		},
+		Stopped: stopped,
+		Absent:  absent,
+		Trouble: func(op cloudtest.Op, kind cloudtest.Kind) {
+			plan.Add(fault.Fault{Target: actions[op], Kind: kinds[kind]})
+		},
+		Attempts: func(op cloudtest.Op) int { return account.Count(actions[op]) },
+		Guest:    func(g cloudtest.Guest) { agent.guest = g },
+		Agent:    func(online bool) { account.SSM.SetOnline(running, online) },
+		Refuse:   func(n int) { bus.refuse = &n },
+		Fetch: func(url string) ([]byte, error) {
+			response, err := (&http.Client{Transport: account.Transport()}).Get(url)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { _ = response.Body.Close() }()
+			if response.StatusCode != http.StatusOK {
+				return nil, fmt.Errorf("got %s", response.Status)
+			}
+			return io.ReadAll(response.Body)
+		},
+		Received: func() (list []cloudtest.Received) {
+			for _, e := range account.Bus.Events() {
+				if e.Source == events.Source {
+					list = append(list, cloudtest.Received{Source: e.Source, Type: e.DetailType, Time: e.Time, Resources: e.Resources, Detail: e.Detail})
+				}
+			}
+			return list
+		},
+	}
+}
+
+func sum(data []byte) string {
+	s := sha256.Sum256(data)
+	return hex.EncodeToString(s[:])
+}
+
+// machine is an instance with a helper in place of a shell.
+type machine struct{ guest cloudtest.Guest }
+
+func (m *machine) Arch() string { return "arm64" }
+
+func (m *machine) Execute(ctx context.Context, c instance.Command) instance.Result {
+	request, err := base64.StdEncoding.DecodeString(c.Parameters["Request"])
+	if err != nil {
+		return instance.Result{ExitCode: 2, Stderr: []byte(err.Error())}
+	}
+	a := m.guest(ctx, c.Parameters["Verb"], request)
+	return instance.Result{ExitCode: a.ExitCode, Stdout: []byte(a.Stdout), Stderr: []byte(a.Stderr)}
+}
+
+// storage holds nothing: this suite asks for the wire, not for the bytes.
+type storage struct{}
+
+func (storage) Create(context.Context, string, int64, string) error { return nil }
+func (storage) Attach(_ context.Context, v string) (string, error)  { return "/dev/" + v, nil }
+func (storage) Detach(context.Context, string) error                { return nil }
+func (storage) Delete(context.Context, string) error                { return nil }
+func (storage) Snapshot(context.Context, map[string]string) error   { return nil }
+func (storage) DeleteSnapshot(context.Context, string) error        { return nil }
+func (storage) Close() error                                        { return nil }
+
+// partial keeps one entry of the next PutEvents from the bus and says so in
+// the answer, as the service does with an entry that it could not take.
+type partial struct {
+	next        http.RoundTripper
+	credentials sdk.CredentialsProvider
+	region      string
+	refuse      *int
+}
+
+func (p *partial) RoundTrip(r *http.Request) (*http.Response, error) {
+	if p.refuse == nil || r.Header.Get("X-Amz-Target") != "AWSEvents.PutEvents" {
+		return p.next.RoundTrip(r)
+	}
+	n := *p.refuse
+	p.refuse = nil
+	var in, out struct {
+		Entries          []json.RawMessage
+		FailedEntryCount int `json:",omitempty"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, err
+	}
+	in.Entries = append(in.Entries[:n:n], in.Entries[n+1:]...)
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := p.credentials.Retrieve(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Header.Del("Authorization")
+	if err := v4.NewSigner().SignHTTP(r.Context(), keys, r, sum(body), "events", p.region, time.Now()); err != nil {
+		return nil, err
+	}
+	response, err := p.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.NewDecoder(response.Body).Decode(&out); err != nil {
+		return nil, err
+	}
+	refusal := json.RawMessage(`{"ErrorCode":"InternalFailure","ErrorMessage":"try again"}`)
+	out.FailedEntryCount++
+	out.Entries = append(out.Entries[:n:n], append([]json.RawMessage{refusal}, out.Entries[n:]...)...)
+	if body, err = json.Marshal(out); err != nil {
+		return nil, err
+	}
+	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return response, nil
+}
