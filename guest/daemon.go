@@ -87,6 +87,7 @@ func keepToMyself() {
 // is not over, the keeper thaws what is left and releases the application.
 func keeper(dir string, args []string) int {
 	linux.Harden()
+	linux.LeaveGroup()
 	signal.Ignore(unix.SIGTERM)
 	state, err := linux.OpenState(dir)
 	if err != nil || len(args) != 1 {

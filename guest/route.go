@@ -37,7 +37,7 @@ func (r *router) route(ctx context.Context, req protocol.Request) protocol.Reply
 	host := newHost(state)
 	helper := session.New(host, session.Options{})
 	if req.Verb == protocol.DryRun {
-		return helper.Handle(ctx, req)
+		return r.dryRun(ctx, state, helper, req)
 	}
 	for started := false; ; {
 		reply, err := ask(ctx, state, req)
@@ -59,6 +59,20 @@ func (r *router) route(ctx context.Context, req protocol.Request) protocol.Reply
 		}
 		started = true
 	}
+}
+
+// dryRun names a run as active only if somebody lives who holds it: what a
+// dead one left is undone by the next begin.
+func (r *router) dryRun(ctx context.Context, state linux.State, helper *session.Helper, req protocol.Request) protocol.Reply {
+	reply := helper.Handle(ctx, req)
+	if d := reply.DryRun; d != nil && d.ActiveRun != "" {
+		if dead, err := state.Lock(linux.Living, 0); err == nil {
+			dead()
+			d.Warnings = append(d.Warnings, "run "+d.ActiveRun+" was left unfinished; the next begin undoes it")
+			d.ActiveRun = ""
+		}
+	}
+	return reply
 }
 
 // alone deals with a request that no daemon took. It returns false when there

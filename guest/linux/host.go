@@ -27,6 +27,8 @@ type unixStat = syscall.Stat_t
 
 func lines(r io.Reader) *bufio.Scanner { return bufio.NewScanner(r) }
 
+var _ session.Host = (*Host)(nil)
+
 // Host is this machine.
 type Host struct {
 	State
@@ -73,6 +75,11 @@ func (h *Host) table(allowRoot bool) (*mounts.Table, error) {
 		r.Keep, r.Why[h.Exe] = append(r.Keep, h.Exe), "the helper itself"
 	}
 	t.Refuse(r)
+	for i := range t.Mounts {
+		if m := &t.Mounts[i]; m.Refused == "" && session.CheckPath("mount", m.Mount.Mount) != nil {
+			m.Refused = "its path has characters that a request may not have"
+		}
+	}
 	return t, nil
 }
 
@@ -234,8 +241,7 @@ func (h *Host) Rescue(ctx context.Context, run string, w protocol.Filesystem) (s
 			os.Remove(mark)
 			return t, nil
 		}
-		alive := len(f) == 3 && f[0] == "armed" && f[2] != "" && startTime(f[1]) == f[2]
-		if !alive || time.Now().After(patience) || ctx.Err() != nil {
+		if !guarded(f) || time.Now().After(patience) || ctx.Err() != nil {
 			break
 		}
 		time.Sleep(freezePoll)
@@ -254,7 +260,8 @@ func (h *Host) Rescue(ctx context.Context, run string, w protocol.Filesystem) (s
 	}
 	done := make(chan result, 1)
 	go func() {
-		t, err := thawPast(ctx, int(dir.Fd()), func() bool { return true })
+		// A guard that lives knows better whether a freeze is still under way.
+		t, err := thawPast(ctx, int(dir.Fd()), func() bool { return !guarded(readMark(mark)) })
 		dir.Close()
 		done <- result{t, err}
 	}()
@@ -267,6 +274,11 @@ func (h *Host) Rescue(ctx context.Context, run string, w protocol.Filesystem) (s
 	case <-ctx.Done():
 		return session.Thawed{}, errors.New("the thaw has not returned")
 	}
+}
+
+// guarded reports whether the guard that armed under this mark still lives.
+func guarded(f []string) bool {
+	return len(f) == 3 && f[0] == "armed" && f[2] != "" && startTime(f[1]) == f[2]
 }
 
 func readMark(path string) []string {

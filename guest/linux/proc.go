@@ -76,6 +76,21 @@ func Harden() {
 	unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | onFault)
 }
 
+// LeaveGroup moves this process and what it starts out of the agent's control
+// group, so that the agent's restart does not kill a guard. Only systemd kills
+// by group; best effort.
+func LeaveGroup() {
+	if fi, err := os.Lstat("/run/systemd/system"); err != nil || !fi.IsDir() {
+		return
+	}
+	for _, top := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"} {
+		if f, err := os.OpenFile(top+"/cgroup.procs", os.O_WRONLY, 0); err == nil {
+			f.WriteString("0")
+			f.Close()
+		}
+	}
+}
+
 // child is Harden for a process with one small job and no garbage.
 func child() {
 	runtime.LockOSThread()

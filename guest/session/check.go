@@ -38,7 +38,7 @@ func Check(req protocol.Request) error {
 	case protocol.DryRun:
 		if req.DryRun != nil {
 			for _, s := range req.DryRun.Mounts {
-				if err := checkPath("dryRun.mounts", s); err != nil {
+				if err := CheckPath("dryRun.mounts", s); err != nil {
 					return err
 				}
 			}
@@ -69,7 +69,7 @@ func checkBegin(b protocol.BeginRequest) error {
 	}
 	seen := map[string]bool{}
 	for _, f := range b.Filesystems {
-		if err := checkPath("begin.filesystems.mount", f.Mount); err != nil {
+		if err := CheckPath("begin.filesystems.mount", f.Mount); err != nil {
 			return err
 		}
 		if !device.MatchString(f.Device) {
@@ -98,7 +98,7 @@ func checkApplication(a protocol.Application) error {
 		if s == "" {
 			continue
 		}
-		if err := checkPath("begin.application."+field, s); err != nil {
+		if err := CheckPath("begin.application."+field, s); err != nil {
 			return err
 		}
 	}
@@ -115,8 +115,8 @@ func checkRange(field string, got, low, high int) error {
 	return nil
 }
 
-// checkPath admits an absolute clean path that no shell could misread.
-func checkPath(field, s string) error {
+// CheckPath admits an absolute clean path that no shell could misread.
+func CheckPath(field, s string) error {
 	switch {
 	case !strings.HasPrefix(s, "/") || path.Clean(s) != s:
 		return fault.Input(field, "must be an absolute, clean path")

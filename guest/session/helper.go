@@ -78,7 +78,11 @@ func (h *Helper) find(ctx context.Context, req protocol.Request) (*session, prot
 		return nil, failed(err)
 	} else if left != nil && (opens || req.Verb == protocol.Thaw && left.RunID == req.RunID) {
 		if err := h.recover(ctx, *left); err != nil {
-			return nil, protocol.Reply{Error: protocol.FailureOf(err)}
+			reply := failed(err)
+			if rec, rerr := h.record(req.RunID); rerr == nil && rec != nil {
+				reply.Evidence = &rec.Evidence
+			}
+			return nil, reply
 		}
 	} else if left != nil && left.RunID != req.RunID && req.Verb != protocol.Status && req.Verb != protocol.Thaw {
 		return nil, failed(busy(left.RunID))

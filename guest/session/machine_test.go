@@ -38,7 +38,6 @@ type disk struct {
 	armErr     error
 	refused    string
 	calling    bool
-	callers    chan struct{}
 	noTripwire bool
 }
 

@@ -255,11 +255,10 @@ func (s *session) thawOne(v *volume) error {
 		return err
 	}
 	v.frozen = false
-	if t.ByGuard && !f.GuardFired {
-		f.GuardFired = true
-	}
 	// In an undo nothing was held yet, hence nothing can be lost.
-	if (!t.WasFrozen || t.ByGuard) && s.rec.Evidence.Hold != "" {
+	fired := f.GuardFired
+	f.GuardFired = fired || t.ByGuard
+	if (!t.WasFrozen || t.ByGuard) && !fired && s.rec.Evidence.Hold != "" {
 		s.rec.Evidence.Lost = append(s.rec.Evidence.Lost, protocol.Loss{
 			Code: fault.HoldLost, Subject: v.about.Mount, At: t.Ended,
 			Message: "it was not frozen any more when it was to be thawed"})
