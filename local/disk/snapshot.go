@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -132,10 +133,13 @@ func (p *Pool) DeleteSnapshot(_ context.Context, snapshot string) error {
 	return os.Remove(part.take.path)
 }
 
-// copyData copies what is not a hole, so that a sparse volume costs its data.
-func copyData(ctx context.Context, to *os.File, at int64, from *os.File, offset, bytes int64) error {
-	buf := make([]byte, 1<<20)
-	for pos, end := offset, offset+bytes; pos < end; {
+var zeros = make([]byte, 1<<20)
+
+// copyData copies what is neither a hole nor zeros, so that a sparse volume
+// costs its data.
+func copyData(ctx context.Context, to *os.File, at int64, from *os.File, offset, size int64) error {
+	buf := make([]byte, len(zeros))
+	for pos, end := offset, offset+size; pos < end; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -155,8 +159,11 @@ func copyData(ctx context.Context, to *os.File, at int64, from *os.File, offset,
 			if err != nil && !(errors.Is(err, io.EOF) && n > 0) {
 				return err
 			}
-			if _, err := to.WriteAt(buf[:n], at+pos-offset); err != nil {
-				return err
+			// The target is fresh: it reads as zeros where nothing is written.
+			if !bytes.Equal(buf[:n], zeros[:n]) {
+				if _, err := to.WriteAt(buf[:n], at+pos-offset); err != nil {
+					return err
+				}
 			}
 			pos += int64(n)
 		}
