@@ -38,15 +38,19 @@ func (s *SSM) pingStatus(a *agent, now time.Time) string {
 	return "Online"
 }
 
-// deliver carries one copy of a command to the agent, runs it there and brings
-// the result back.
-func (s *SSM) deliver(a *agent, inv *invocation, after time.Duration) {
+// deliver carries a command to the agent, runs it there and brings the result
+// back. A second copy runs even if the first is done.
+func (s *SSM) deliver(a *agent, inv *invocation, after time.Duration, second bool) {
 	ctx := s.ctx
 	cmd := inv.command
+	done := inv.done
+	if second {
+		done = nil
+	}
 	if !s.sleep(ctx, after, nil) {
 		return
 	}
-	if !s.connected(ctx, a, cmd.expires, inv.done) || !s.worker(ctx, a, cmd.expires, inv.done) {
+	if !s.connected(ctx, a, cmd.expires, done) || !s.worker(ctx, a, cmd.expires, done) {
 		if ctx.Err() == nil {
 			s.finish(inv, timedOut, deliveryTimedOut, -1, nil, nil)
 		}
@@ -56,7 +60,7 @@ func (s *SSM) deliver(a *agent, inv *invocation, after time.Duration) {
 	run, stop := context.WithCancel(ctx)
 	defer stop()
 	s.mu.Lock()
-	if final(inv.status) && inv.status != timedOut && inv.stop == nil { // cancelled before it started
+	if final(inv.status) && !second { // cancelled before it started
 		s.mu.Unlock()
 		return
 	}
@@ -90,7 +94,7 @@ func (s *SSM) deliver(a *agent, inv *invocation, after time.Duration) {
 	}
 	// The result waits for the connection; the service gives up at the total
 	// timeout, even if the script did run.
-	if !s.sleep(ctx, s.cfg.Report, inv.done) || !s.connected(ctx, a, cmd.limit(), inv.done) {
+	if !s.sleep(ctx, s.cfg.Report, done) || !s.connected(ctx, a, cmd.limit(), done) {
 		if ctx.Err() == nil {
 			s.finish(inv, timedOut, deliveryTimedOut, -1, nil, nil)
 		}

@@ -128,9 +128,9 @@ func (s *SSM) sendCommand(c *wire.Call) (any, error) {
 			close(a.changed)
 			a.changed = make(chan struct{})
 		}
-		s.wg.Go(func() { s.deliver(a, inv, s.cfg.Dispatch+c.Planned.Late) })
+		s.wg.Go(func() { s.deliver(a, inv, s.cfg.Dispatch+c.Planned.Late, false) })
 		if c.Planned.Duplicate {
-			s.wg.Go(func() { s.deliver(a, inv, 2*s.cfg.Dispatch) })
+			s.wg.Go(func() { s.deliver(a, inv, 2*s.cfg.Dispatch, true) })
 		}
 	}
 	return map[string]any{"Command": s.render(cmd)}, nil
