@@ -80,10 +80,14 @@ const (
 )
 
 // A connection inside the Region is made in milliseconds or not at all. The
-// answer to the call that makes a set of many volumes may take seconds.
+// answer to the call that makes a set of many volumes may take seconds. An idle
+// connection is not kept to the next invocation: Lambda stops the process
+// between the two, the service hangs up meanwhile, and the one call that is
+// never repeated would be lost on it.
 const (
 	connectTimeout = 3 * time.Second
 	readTimeout    = 20 * time.Second
+	idleTimeout    = 5 * time.Second
 )
 
 // patient sets the timeouts of the SDK's own client and leaves any other as
@@ -98,7 +102,9 @@ func patient(client aws.HTTPClient) aws.HTTPClient {
 	}
 	return buildable.
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connectTimeout }).
-		WithTransportOptions(func(t *http.Transport) { t.TLSHandshakeTimeout = connectTimeout }).
+		WithTransportOptions(func(t *http.Transport) {
+			t.TLSHandshakeTimeout, t.IdleConnTimeout = connectTimeout, idleTimeout
+		}).
 		WithReadTimeout(readTimeout)
 }
 
