@@ -55,6 +55,13 @@ func Guard() int {
 				result = guardThaw("asked", true)
 			}
 			say(guardStatus, result)
+		case word == "through":
+			// The tripwire got through: unless this guard let it, somebody else
+			// thawed, and what is frozen from now on is theirs.
+			if result == "" {
+				result = guardDone("not-frozen", "tripped", mono())
+			}
+			say(guardStatus, result)
 		case in.eof && (deadline == 0 || result != ""):
 			return 0
 		case in.eof:

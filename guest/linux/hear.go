@@ -10,6 +10,7 @@ import (
 
 	"github.com/quiesce/quiesce/guest/session"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/protocol"
 )
 
 // hearGuard takes down what the guard says until its pipe ends.
@@ -47,7 +48,7 @@ func thawedLine(f []string) session.Thawed {
 	return session.Thawed{
 		Span:      session.Span{Began: stampAt(atoi(f[3])), Ended: stampAt(atoi(f[4]))},
 		WasFrozen: f[1] == "ok",
-		ByGuard:   f[2] != "asked",
+		ByGuard:   f[2] != "asked" && f[2] != "tripped",
 	}
 }
 
@@ -69,13 +70,40 @@ func (v *volume) hearWitness() {
 			v.end(v.refusal(errno(f[1])))
 		case f[0] == "guardless":
 			v.end(v.fault(fault.HoldLost, "its guard died while it was being frozen; thawed again"))
-		case f[0] == "through":
-			v.once(v.passed)
-			v.emit(session.Sign{Kind: session.Tripped, At: stampAt(atoi(f[1]))})
+		case len(f) == 3 && f[0] == "through":
+			v.through(stampAt(atoi(f[1])), errno(f[2]))
 		}
 	}
 	// A witness that is gone has no call in progress any more.
 	v.end(v.fault(fault.FreezeRefused, "the process that freezes it died"))
+}
+
+// through deals with a tripwire's end. Only the error of a name that is not
+// there says that the call went all the way, hence that the filesystem was
+// not frozen; any other means that the tripwire is no good. The guard is asked
+// first, for its own thaw lets the tripwire through as well.
+func (v *volume) through(at protocol.Stamp, err error) {
+	v.mu.Lock()
+	v.blind = !errors.Is(err, unix.ENOENT)
+	v.mu.Unlock()
+	v.once(v.passed)
+	if v.blind {
+		v.emit(session.Sign{Kind: session.Blind, At: at})
+		return
+	}
+	v.control.WriteString("through\n")
+	go func() {
+		select {
+		case <-v.thawDone:
+		case <-v.guardGone:
+		}
+		v.mu.Lock()
+		ours := v.thaw.ByGuard
+		v.mu.Unlock()
+		if !ours {
+			v.emit(session.Sign{Kind: session.Tripped, At: at})
+		}
+	}()
 }
 
 func (v *volume) end(err error) {

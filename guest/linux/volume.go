@@ -21,6 +21,7 @@ const (
 	blockedSamples = 3
 	samplePause    = 100 * time.Microsecond
 	closeBudget    = time.Second
+	tripBudget     = 50 * time.Millisecond
 )
 
 // volume drives one filesystem's guard and witness over pipes. It holds the
@@ -49,6 +50,7 @@ type volume struct {
 	thawErr string
 	asked   bool // a thaw was asked for, or Close: what follows is no sign
 	closed  bool
+	blind   bool // the tripwire ended by an error that proves nothing
 }
 
 func (v *volume) About() session.About       { return v.about }
@@ -185,6 +187,9 @@ func (v *volume) Blocked(ctx context.Context) (protocol.Stamp, error) {
 		}
 		select {
 		case <-v.passed:
+			if v.sightless() {
+				return protocol.Stamp{}, v.fault(fault.FreezeRefused, "the call that is to block on it does not")
+			}
 			return protocol.Stamp{}, v.fault(fault.HoldLost, "the tripwire was not blocked: somebody thawed it")
 		case <-ctx.Done():
 			return protocol.Stamp{}, ctx.Err()
@@ -215,13 +220,20 @@ func (v *volume) Thaw(ctx context.Context) (session.Thawed, error) {
 	v.mu.Lock()
 	v.asked = true
 	v.mu.Unlock()
-	v.control.WriteString("thaw\n")
+	if v.tripped() {
+		v.control.WriteString("through\n")
+	} else {
+		v.control.WriteString("thaw\n")
+	}
 	select {
 	case <-v.thawDone:
 	case <-v.guardGone:
 		select {
 		case <-v.thawDone:
 		default:
+			if now := stamp(); v.tripped() {
+				return session.Thawed{Span: session.Span{Began: now, Ended: now}}, nil
+			}
 			return v.thawUnguarded(ctx)
 		}
 	case <-ctx.Done():
@@ -235,6 +247,33 @@ func (v *volume) Thaw(ctx context.Context) (session.Thawed, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.thaw, nil
+}
+
+// tripped reports whether the tripwire got through: what is frozen then is not
+// ours to thaw. One that seems to have moved is given a moment to say so.
+func (v *volume) tripped() bool {
+	v.mu.Lock()
+	wire := v.wire
+	v.mu.Unlock()
+	if wire.dir == "" {
+		return false
+	}
+	now, blocked := wire.look()
+	if blocked && (wire.switches == "" || now == wire.switches) {
+		return false
+	}
+	select {
+	case <-v.passed:
+		return !v.sightless()
+	case <-time.After(tripBudget):
+		return false
+	}
+}
+
+func (v *volume) sightless() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.blind
 }
 
 // thawUnguarded thaws in this process, past EINVAL until the freeze call is

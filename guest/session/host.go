@@ -89,8 +89,9 @@ type Volume interface {
 	Held() bool
 
 	// Thaw ends the freeze. It waits for a freeze call in progress to end;
-	// when ctx ends first the guard still owes the thaw. Idempotent.
-	// Codes: ThawFailed.
+	// when ctx ends first the guard still owes the thaw. Where the tripwire
+	// got through nothing is sent, because what is frozen now is somebody
+	// else's. Idempotent. Codes: ThawFailed.
 	Thaw(ctx context.Context) (Thawed, error)
 
 	// Signs delivers what nobody here asked for, and is closed by Close.
@@ -135,6 +136,7 @@ const (
 	Tripped    SignKind = "tripped"     // somebody else thawed: the tripwire got through
 	GuardFired SignKind = "guard-fired" // the guard thawed at its deadline
 	GuardDied  SignKind = "guard-died"  // nothing stands behind the freeze any more
+	Blind      SignKind = "blind"       // the tripwire failed: still frozen, but unproved
 )
 
 // Record is all that a session knows, as it is kept beyond its process.

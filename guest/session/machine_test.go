@@ -250,6 +250,7 @@ type memVolume struct {
 	off, dead chan struct{} // disarmed; the guard was killed
 	mu        sync.Mutex
 	closed    bool
+	wired     bool
 	seen      int // thaws when the tripwire was seen blocked
 	result    *Thawed
 }
@@ -355,7 +356,7 @@ func (v *memVolume) Blocked(ctx context.Context) (protocol.Stamp, error) {
 		return protocol.Stamp{}, ctx.Err()
 	}
 	v.p.machine.mu.Lock()
-	v.seen = v.d.thaws
+	v.seen, v.wired = v.d.thaws, true
 	v.p.machine.mu.Unlock()
 	go func() { // the tripwire
 		for {
@@ -385,6 +386,12 @@ func (v *memVolume) Thaw(ctx context.Context) (Thawed, error) {
 	v.p.alive()
 	if v.result != nil {
 		return *v.result, nil
+	}
+	v.p.machine.mu.Lock()
+	tripped := v.wired && v.d.thaws != v.seen
+	v.p.machine.mu.Unlock()
+	if tripped {
+		return Thawed{Span: Span{v.p.stamp(), v.p.stamp()}}, nil
 	}
 	t, err := v.p.thaw(ctx, v.about.Mount, v.d, "thaw")
 	if err == nil {

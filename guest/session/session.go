@@ -39,7 +39,6 @@ type volume struct {
 	index  int
 	asked  bool // under session.mu: the freeze call was started
 	frozen bool // under session.mu: it is ours to thaw
-	gone   bool // under session.mu: somebody else ended our freeze; what is frozen now is theirs
 }
 
 type call struct {

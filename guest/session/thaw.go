@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/fault"
@@ -91,7 +92,7 @@ func (s *session) sign(v *volume, sign Sign) {
 	reason := "guard"
 	switch sign.Kind {
 	case Tripped:
-		v.gone, reason = true, "hold-lost"
+		reason = "hold-lost"
 		loss.Message = "the tripwire got through: somebody else thawed it"
 	case GuardFired:
 		f.GuardFired, s.rec.Evidence.AutoThawed = true, true
@@ -101,6 +102,8 @@ func (s *session) sign(v *volume, sign Sign) {
 		}
 	case GuardDied:
 		loss.Message = "its guard died"
+	case Blind:
+		reason, loss.Message = "hold-lost", "its tripwire failed"
 	}
 	s.rec.Evidence.Lost = append(s.rec.Evidence.Lost, loss)
 	retreat := s.retreat
@@ -174,16 +177,12 @@ func (s *session) undo(string) error {
 func (s *session) seeHeld(v *volume) {
 	held, at := v.Held(), s.host.Stamp()
 	s.mu.Lock()
-	gone := v.gone
-	if held && !gone {
+	known := lostOf(s.rec.Evidence, v.about.Mount)
+	if held && !known {
 		s.rec.Evidence.Filesystems[v.index].HeldAt = at
 	}
-	thawedByGuard := s.rec.Evidence.Filesystems[v.index].GuardFired
 	s.mu.Unlock()
-	if !held && !gone && !thawedByGuard {
-		s.mu.Lock()
-		v.gone = true
-		s.mu.Unlock()
+	if !held && !known {
 		s.lose(v.about.Mount, "the tripwire was not blocked any more", at)
 	}
 }
@@ -226,13 +225,7 @@ func (s *session) owed() []*volume {
 	defer s.mu.Unlock()
 	var vols []*volume
 	for _, v := range s.vols {
-		switch {
-		case !v.frozen:
-		case v.gone:
-			// What is frozen now, if anything, is not ours.
-			v.frozen = false
-			s.rec.Evidence.Filesystems[v.index].Thaw = thawNotFrozen
-		default:
+		if v.frozen {
 			vols = append(vols, v)
 		}
 	}
@@ -256,14 +249,19 @@ func (s *session) thawOne(v *volume) error {
 	}
 	v.frozen = false
 	// In an undo nothing was held yet, hence nothing can be lost.
-	fired := f.GuardFired
-	f.GuardFired = fired || t.ByGuard
-	if (!t.WasFrozen || t.ByGuard) && !fired && s.rec.Evidence.Hold != "" {
+	f.GuardFired = f.GuardFired || t.ByGuard
+	s.rec.Evidence.AutoThawed = s.rec.Evidence.AutoThawed || t.ByGuard
+	if (!t.WasFrozen || t.ByGuard) && s.rec.Evidence.Hold != "" && !lostOf(s.rec.Evidence, v.about.Mount) {
 		s.rec.Evidence.Lost = append(s.rec.Evidence.Lost, protocol.Loss{
 			Code: fault.HoldLost, Subject: v.about.Mount, At: t.Ended,
 			Message: "it was not frozen any more when it was to be thawed"})
 	}
 	return nil
+}
+
+// lostOf reports whether the loss of this mount's hold is on record already.
+func lostOf(e protocol.Evidence, mount string) bool {
+	return slices.ContainsFunc(e.Lost, func(l protocol.Loss) bool { return l.Subject == mount })
 }
 
 func thawed(f *protocol.FilesystemEvidence, t Thawed, err error) {
