@@ -264,7 +264,7 @@ func TestTag(t *testing.T) {
 	state := func() tag.Input {
 		p := aPlan()
 		p.Policy.Freeze.Enabled = false
-		request := run.Request{InstanceID: p.Target.InstanceID, Policy: p.Policy}
+		request := run.Typed(`{"instanceId":"i-0abc12345678def90"}`)
 		return tag.Input{State: run.State{
 			Run: run.Run{ID: "run-1"}, Request: request, Plan: &p, Prescript: &run.Prescript{}, Freeze: &run.Freeze{},
 			Set:    &run.Set{Snapshots: []run.Snapshot{{ID: "snap-1", VolumeID: "vol-0aaaaaaaa"}, {ID: "snap-2", VolumeID: "vol-0bbbbbbbb"}}},
@@ -272,7 +272,7 @@ func TestTag(t *testing.T) {
 			Thaw:   &run.Thaw{Published: true},
 		}}
 	}
-	asks := func(in *tag.Input) { in.Request.Policy.Freeze.Enabled, in.Plan.Policy.Freeze.Enabled = true, true }
+	asks := func(in *tag.Input) { in.Plan.Policy.Freeze.Enabled = true }
 	for _, tt := range []struct {
 		name    string
 		with    func(*tag.Input)
@@ -332,6 +332,13 @@ func TestTag(t *testing.T) {
 		got, err := do[run.Verdict](t, c, "tag", in)
 		if err != nil || got.Outcome != run.OutcomeFailedDirty || c.tags["snap-9"][cloud.TagConsistency] != "none" {
 			t.Errorf("got %+v, tags %v, %v", got, c.tags, err)
+		}
+	})
+	t.Run("a request that was refused is not refused again", func(t *testing.T) {
+		c := newCloud()
+		got, err := do[run.Verdict](t, c, "tag", `{"run":{"id":"run-1"},"request":{"instanceid":7,"polcy":1,"policy":{"nme":"x"}},"failures":{"precheck":{"Error":"InvalidInput","Cause":"nme: unknown field"}}}`)
+		if err != nil || got.Outcome != run.OutcomeFailedClean || got.Code != string(fault.InvalidInput) {
+			t.Errorf("got %+v, %v", got, err)
 		}
 	})
 	t.Run("a dead bus is insisted on, then let be", func(t *testing.T) {

@@ -84,7 +84,7 @@ func TestContractFindsPlantedDefects(t *testing.T) {
 		{"too large a result that nothing catches", set([]any{entry("States.ALL")}, "Snapshot", "Catch"), `catch: state "Snapshot": does not catch States.DataLimitExceeded`},
 		{"no timeout", set(nil, "Thaw", "TimeoutSeconds"), `timeout: state "Thaw": has no`},
 		{"a timeout shorter than the function's", set(900, "Thaw", "TimeoutSeconds"), `timeout: state "Thaw": gives up`},
-		{"a catch that forgets the thaw", set("Tag", "Snapshot", "Catch", "Next"), `thaw: state "RunPrescript": ends without Thaw: RunPrescript > FreezeWanted > Snapshot > Tag`},
+		{"a catch that forgets the thaw", set("Tag", "Snapshot", "Catch", "Next"), `thaw: state "RunPrescript": ends without Thaw: RunPrescript > Freeze > Snapshot > Tag`},
 		{"a choice that forgets the thaw", set("Tag", "GoOnUnfrozen", "Default"), `thaw: state "RunPrescript": ends without Thaw`},
 		{"a freeze after the thaw", set("Freeze", "SetTaken", "Default"), `thaw: state "Thaw": leads back: Thaw > SetTaken > Freeze`},
 		{"a freeze without a session", set("Freeze", "Precheck", "Catch", "Next"), `thaw: state "RunPrescript": is passed by`},

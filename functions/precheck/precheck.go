@@ -4,6 +4,7 @@ package precheck
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"sort"
@@ -35,6 +36,13 @@ type Cloud interface {
 // minutes, and the dry run is the real test.
 const stale = 15 * time.Minute
 
+// The document of an execution holds 256 KiB, and must have room for every
+// step's answer and failure: past it no Catch can write, hence nothing thaws.
+const (
+	maxPolicy = 48 << 10
+	maxPlan   = 112 << 10
+)
+
 var (
 	runID      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 	instanceID = regexp.MustCompile(`^i-[0-9a-z]{8,32}$`)
@@ -50,7 +58,11 @@ func Check(in Input) error {
 	case !instanceID.MatchString(in.Request.InstanceID):
 		return fault.Input("instanceId", "wants an instance id such as i-0abc12345678def90, got %q", in.Request.InstanceID)
 	}
-	return in.Request.Policy.WithDefaults().Check()
+	p := in.Request.Policy.WithDefaults()
+	if text, err := json.Marshal(p); err != nil || len(text) > maxPolicy {
+		return fault.Input("policy", "wants at most %d bytes, got %d", maxPolicy, len(text))
+	}
+	return p.Check()
 }
 
 // Do makes the plan. Codes: InvalidInput, Instance*, AgentOffline,
@@ -85,6 +97,9 @@ func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 		}
 	}
 	plan.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
+	if text, err := json.Marshal(plan); err != nil || len(text) > maxPlan {
+		return nil, fault.Input("instanceId", "names an instance whose plan is too large for an execution (%d bytes of %d)", len(text), maxPlan)
+	}
 	return plan, nil
 }
 

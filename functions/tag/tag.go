@@ -57,9 +57,18 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 	case err != nil:
 		slog.Error("the outcome was not published", "run", s.Run.ID, "outcome", verdict.Outcome, "error", err)
 	}
-	name := s.Request.Policy.WithDefaults().Name
+	name := policyOf(s).Name
 	metrics.Emit(name, "tag", s.Run.ID, measures(s, verdict)...)
 	return verdict, nil
+}
+
+// policyOf is the run's policy: the plan's, or as much of it as can be read out
+// of a request that was refused.
+func policyOf(s run.State) policy.Policy {
+	if s.Plan != nil {
+		return s.Plan.Policy
+	}
+	return s.Request.Read().Policy
 }
 
 // Conclude weighs the run and decides how it ends: dirty as soon as it is not
@@ -75,7 +84,7 @@ func Conclude(s run.State) *run.Verdict {
 	if s.Thaw != nil && s.Thaw.Evidence != nil {
 		v.FrozenMs = s.Thaw.Evidence.FrozenMs
 	}
-	asked := run.Consistency(s.Request.Policy.WithDefaults().Asked())
+	asked := run.Consistency(policyOf(s).Asked())
 	switch {
 	case s.Failures.Thaw != nil:
 		v.Outcome, v.Code = run.OutcomeFailedDirty, string(fault.ThawFailed)
@@ -162,7 +171,7 @@ func tagValue(s string) string {
 // announcements are the run's final events, after those of earlier steps that
 // nobody got out.
 func announcements(s run.State, v *run.Verdict) (list []events.Event) {
-	who := events.Subject{RunID: s.Run.ID, InstanceID: s.Request.InstanceID, Policy: s.Request.Policy.WithDefaults().Name}
+	who := events.Subject{RunID: s.Run.ID, InstanceID: s.Request.Read().InstanceID, Policy: policyOf(s).Name}
 	if s.Plan != nil {
 		who = telemetry.Subject(s.Plan)
 	}
@@ -182,7 +191,7 @@ func announcements(s run.State, v *run.Verdict) (list []events.Event) {
 	}
 	return append(list, events.Event{Type: final, Time: now, Resources: v.SnapshotIDs, Detail: events.Outcome{
 		Subject: who, Outcome: string(v.Outcome), Consistency: string(v.Consistency),
-		Asked: s.Request.Policy.WithDefaults().Asked(), Reason: v.Reason, Code: v.Code,
+		Asked: policyOf(s).Asked(), Reason: v.Reason, Code: v.Code,
 		NextMove: fault.Code(v.Code).NextMove(), FrozenMs: v.FrozenMs, SnapshotIDs: v.SnapshotIDs,
 	}})
 }

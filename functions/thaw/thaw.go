@@ -21,7 +21,7 @@ import (
 // Request; then the plan is null.
 type Input struct {
 	Run       run.Run        `json:"run,omitzero"`
-	Request   run.Request    `json:"request,omitzero"`
+	Request   run.Typed      `json:"request,omitempty"`
 	Plan      *run.Plan      `json:"plan"`
 	Prescript *run.Prescript `json:"prescript"`
 	Freeze    *run.Freeze    `json:"freeze"`
@@ -104,10 +104,11 @@ func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
 // janitor makes as much of a plan as a thaw needs from what the execution was
 // started with.
 func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
-	if in.Run.ID == "" || in.Request.InstanceID == "" {
+	request := in.Request.Read()
+	if in.Run.ID == "" || request.InstanceID == "" {
 		return nil, fault.Input("run", "wants a plan, or a run's id and its instance")
 	}
-	instance, err := c.Instance(ctx, in.Request.InstanceID)
+	instance, err := c.Instance(ctx, request.InstanceID)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	return &run.Plan{
 		RunID:  in.Run.ID,
 		Target: instance.Target,
-		Policy: in.Request.Policy.WithDefaults(),
+		Policy: request.Policy,
 		Helper: run.Helper{SHA256: asset.SHA256, Arch: instance.Arch},
 	}, nil
 }

@@ -4,6 +4,7 @@
 package run
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/policy"
@@ -15,7 +16,7 @@ import (
 // so that no reference to one can miss.
 type State struct {
 	Run       Run        `json:"run"`
-	Request   Request    `json:"request"`
+	Request   Typed      `json:"request"`
 	Plan      *Plan      `json:"plan"`
 	Prescript *Prescript `json:"prescript"`
 	Freeze    *Freeze    `json:"freeze"`
@@ -36,6 +37,36 @@ type Run struct {
 type Request struct {
 	InstanceID string        `json:"instanceId"`
 	Policy     policy.Policy `json:"policy,omitzero"`
+}
+
+// Typed is a request as somebody typed it. Precheck reads it strictly; whoever
+// comes after a refusal must not be refused for the same reason.
+type Typed json.RawMessage
+
+// Read takes out of a request what can be read; what cannot has its default.
+func (t Typed) Read() Request {
+	var loose struct {
+		InstanceID json.RawMessage `json:"instanceId"`
+		Policy     json.RawMessage `json:"policy"`
+	}
+	r := Request{Policy: policy.Default()}
+	if json.Unmarshal(t, &loose) != nil {
+		return r
+	}
+	_ = json.Unmarshal(loose.InstanceID, &r.InstanceID)
+	if p := policy.Default(); json.Unmarshal(loose.Policy, &p) == nil {
+		r.Policy = p
+	}
+	return r
+}
+
+// MarshalJSON gives back what was typed.
+func (t Typed) MarshalJSON() ([]byte, error) { return json.RawMessage(t).MarshalJSON() }
+
+// UnmarshalJSON takes any document.
+func (t *Typed) UnmarshalJSON(data []byte) error {
+	*t = append((*t)[:0], data...)
+	return nil
 }
 
 // Target is the instance of a run.

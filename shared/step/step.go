@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/fault"
@@ -91,10 +92,18 @@ const layout = "2006-01-02T15:04:05.000Z"
 
 var stamped = regexp.MustCompile(`^(?s)(.*) \[([a-z-]+) (\S+Z) \+(\S+)\]$`)
 
+// longest bounds a failure's sentence, because a Catch must find room for it in
+// the execution's document.
+const longest = 4 << 10
+
 func stamp(err error, name string, started, ended time.Time) error {
+	text := err.Error()
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
 	return &fault.Error{
 		Code:    fault.CodeOf(err),
-		Message: fmt.Sprintf("%v [%s %s +%s]", err, name, started.UTC().Format(layout), ended.Sub(started).Round(time.Millisecond)),
+		Message: fmt.Sprintf("%s [%s %s +%s]", text, name, started.UTC().Format(layout), ended.Sub(started).Round(time.Millisecond)),
 	}
 }
 

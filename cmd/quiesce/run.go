@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/quiesce/quiesce/local"
+	"github.com/quiesce/quiesce/shared/run"
+)
+
+type runCmd struct {
+	Output       string        `short:"o" enum:"text,json" default:"text" help:"text, or one JSON document."`
+	App          string        `default:"ledger" help:"Who brings the ledger writer to rest: its own scripts (ledger), nobody (none), or yours (script)."`
+	PreScript    string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
+	PostScript   string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
+	Timeout      int           `default:"10" help:"Seconds for each script, 10-120."`
+	Retries      int           `default:"0" help:"Further attempts of each script, 0-3."`
+	FS           string        `name:"fs" default:"ext4" help:"Filesystem of the volumes: ext4 or xfs."`
+	Volumes      int           `default:"2" help:"Number of volumes, 1-16."`
+	APILatency   []string      `name:"api-latency" placeholder:"[API=]DURATION" help:"Latency of each EC2 call, or of one API or service; repeatable."`
+	AgentLatency time.Duration `default:"50ms" help:"From a command's acceptance to its start on the instance."`
+	Fault        []string      `placeholder:"STEP:KIND[@N]" help:"Something that goes wrong; repeatable."`
+	NoFreeze     bool          `help:"Do not freeze the filesystems."`
+	Deadline     int           `default:"60" help:"Seconds after which the instance lets go by itself, 5-300."`
+	OnFailure    string        `default:"degrade" help:"degrade: take the set anyway; fail: take none."`
+	Simulate     bool          `help:"Use a simulated machine: no root, no loop devices."`
+	Keep         bool          `help:"Leave the volumes, the mounts and the logs in place."`
+}
+
+func (c *runCmd) Run(ctx context.Context, s *streams) error {
+	latency, err := local.ParseLatency(c.APILatency)
+	if err != nil {
+		return err
+	}
+	options := local.Defaults()
+	options.App, options.PreScript, options.PostScript = c.App, c.PreScript, c.PostScript
+	options.Timeout, options.Retries, options.Deadline = c.Timeout, c.Retries, c.Deadline
+	options.FS, options.Volumes, options.NoFreeze, options.OnFailure = c.FS, c.Volumes, c.NoFreeze, c.OnFailure
+	options.Latency, options.AgentLatency = latency, c.AgentLatency
+	options.Faults, options.Simulate, options.Keep = c.Fault, c.Simulate, c.Keep
+	if err := options.Check(); err != nil {
+		return err
+	}
+	log := s.out
+	if c.Output == "json" {
+		log = s.progress
+	}
+	report, err := local.Run(ctx, options, &live{out: log})
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		if err := writeJSON(s.out, report); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintln(s.out, verdict(report))
+	}
+	if !report.Good() {
+		return errLess
+	}
+	return nil
+}
+
+// live tells what happens, a line a step.
+type live struct {
+	out io.Writer
+}
+
+func (l *live) Say(format string, args ...any) { fmt.Fprintf(l.out, format+"\n", args...) }
+
+func (l *live) Passage(p local.Passage) {
+	switch {
+	case !p.Done && p.Type == "Wait":
+		fmt.Fprintf(l.out, "  %-14s the set is not complete yet\n", p.State)
+	case p.Done && p.Failed != "":
+		fmt.Fprintf(l.out, "  %-14s %8s  %s %s\n", p.State, millis(p.Took), text.FgYellow.Sprint("failed:"), p.Failed)
+	case p.Done && taskNames[p.State] != "":
+		fmt.Fprintf(l.out, "  %-14s %8s  %s\n", p.State, millis(p.Took), taskNames[p.State])
+	}
+}
+
+// taskNames says what each task does; the other states are not worth a line.
+var taskNames = map[string]string{
+	"Precheck":     "the plan is made, the helper is in place",
+	"RunPrescript": "the application is at rest",
+	"Freeze":       "the filesystems are frozen, every tripwire is blocked",
+	"Snapshot":     "one call for the whole set",
+	"Thaw":         "thawed, released, the evidence is home",
+	"PollStatus":   "the set's state",
+	"Tag":          "the set is labelled, the outcome published",
+}
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d.Microseconds())/1000) }
+
+// verdict is the report as a person reads it.
+func verdict(r *local.Report) string {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Options.SeparateRows = false
+	level := string(r.Consistency)
+	if level == "" {
+		level = "no set"
+	}
+	color := text.FgGreen
+	switch {
+	case r.Outcome == run.OutcomeDegraded:
+		color = text.FgYellow
+	case r.Outcome != run.OutcomeCompleted:
+		color = text.FgRed
+	}
+	t.AppendRow(table.Row{"verdict", color.Sprintf("%s-consistent", level) + ", " + string(r.Outcome)})
+	t.AppendRow(table.Row{"because", text.WrapSoft(r.Reason, 90)})
+	t.AppendRow(table.Row{"frozen window", fmt.Sprintf("%.0f ms, %.0f ms beyond the snapshot call of %.0f ms", r.FrozenMs, max(0, r.FrozenMs-r.SnapshotCallMs), r.SnapshotCallMs)})
+	t.AppendRow(table.Row{"application pause", fmt.Sprintf("%.0f ms, as the writer saw it", r.ApplicationPauseMs)})
+	t.AppendRow(table.Row{"set", strings.Join(r.Set, " ")})
+	if o := r.Oracle; o == nil {
+		t.AppendRow(table.Row{"restore", "there was nothing to restore"})
+	} else {
+		word := text.FgGreen.Sprint("checked")
+		if !o.Verified {
+			word = text.FgRed.Sprint("FAILED")
+		}
+		t.AppendRow(table.Row{"restore", fmt.Sprintf("%s: %d records, %d missing, %d extra, %d orphans, %d written while frozen", word, o.Records, o.Missing, o.Extra, o.Orphans, o.AcksInWindow)})
+		for _, f := range o.Findings {
+			t.AppendRow(table.Row{"", text.WrapSoft(f, 90)})
+		}
+	}
+	t.AppendRow(table.Row{"left frozen", r.LeftFrozen})
+	mode := r.Mode
+	if r.ModeReason != "" {
+		mode += ": " + r.ModeReason
+	}
+	t.AppendRow(table.Row{"mode", mode})
+	for _, w := range r.Warnings {
+		t.AppendRow(table.Row{"warning", text.WrapSoft(w, 90)})
+	}
+	for _, f := range r.Unreached {
+		t.AppendRow(table.Row{"fault not reached", f})
+	}
+	if r.Kept != "" {
+		t.AppendRow(table.Row{"kept", r.Kept})
+	}
+	return t.Render()
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

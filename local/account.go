@@ -1,0 +1,190 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+
+	"github.com/quiesce/quiesce/functions"
+	cloud "github.com/quiesce/quiesce/local/aws"
+	"github.com/quiesce/quiesce/local/aws/bus"
+	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/aws/emf"
+	"github.com/quiesce/quiesce/local/aws/ssm"
+	"github.com/quiesce/quiesce/local/engine"
+	"github.com/quiesce/quiesce/local/fault"
+	"github.com/quiesce/quiesce/local/runtimeapi"
+	port "github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud"
+	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/workflow"
+)
+
+// Names in the emulated account.
+const (
+	machineName = "quiesce-snapshot"
+	document    = "Quiesce-Helper"
+	bucket      = "quiesce-assets"
+	busName     = "default"
+	rootVolume  = "vol-0root000000000000"
+	instanceID  = "i-0123456789abcdef0"
+	rootDevice  = "/dev/xvda"
+	gibibyte    = 1 << 30
+)
+
+// account is the emulated cloud with the workflow deployed in it, reached as a
+// real one is: over its wire protocols, by SDK clients.
+type account struct {
+	cloud    *cloud.Cloud
+	engine   *engine.Engine
+	host     *runtimeapi.Host
+	lambda   runtimeapi.Invoker // the host, with the planned faults around it
+	metrics  emf.Capture
+	janitors atomic.Int32 // how often the janitor has thawed
+	faults   *fault.Plan
+	endpoint string
+	machine  string // the state machine's ARN
+	sfn      *sfn.Client
+	ec2      *awsec2.Client
+	stop     context.CancelFunc
+	served   chan error
+}
+
+// openAccount deploys everything into a new account on loopback.
+func openAccount(ctx context.Context, o Options, s stage, b binaries) (*account, error) {
+	faults, err := fault.New(o.Faults...)
+	if err != nil {
+		return nil, err
+	}
+	for kind, do := range s.hooks() {
+		faults.On(kind, do)
+	}
+	a := &account{faults: faults, engine: engine.New(engine.Config{}), served: make(chan error, 1)}
+	a.cloud = cloud.New(cloud.Config{
+		Disks: s.disks(), Engine: a.engine, Faults: faults, Latency: o.Latency,
+		EC2: ec2.Config{Completion: o.Completion, Provision: -1},
+		SSM: ssm.Config{Dispatch: orNone(o.AgentLatency), Report: reportLatency},
+		Bus: bus.Config{},
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop, a.endpoint = stop, "http://"+listener.Addr().String()
+	go func() { a.served <- a.cloud.Serve(serving, listener) }()
+	if err := a.deploy(ctx, s, b); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// deploy does what the stack does in an account: the helper into the bucket,
+// the document, the functions, the state machine, the janitor's rule.
+func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
+	helper, err := os.ReadFile(b.helper)
+	if err != nil {
+		return err
+	}
+	cfg := a.cloud.Client("operator")
+	a.sfn, a.ec2 = sfn.NewFromConfig(cfg), awsec2.NewFromConfig(cfg)
+	sum := checksum(helper)
+	key := "helper/" + sum + "/quiesce-guest"
+	a.cloud.S3.Put(bucket, "README", []byte("the helper, by its checksum"))
+	store := awss3.NewFromConfig(cfg, func(o *awss3.Options) { o.UsePathStyle = true; o.BaseEndpoint = aws.String(a.endpoint) })
+	if _, err := store.PutObject(ctx, &awss3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(helper)}); err != nil {
+		return fmt.Errorf("put the helper into the bucket: %w", err)
+	}
+	if err := a.cloud.SSM.RegisterDocument(document, []byte(awscloud.Document())); err != nil {
+		return fmt.Errorf("register the document: %w", err)
+	}
+	arch := strings.ToUpper(s.machine().Arch())
+	deployed := map[string]runtimeapi.Function{}
+	for _, name := range functions.Names {
+		deployed[name] = runtimeapi.Function{Timeout: functions.Timeouts[name], Environment: append(a.cloud.Environment(name, a.endpoint),
+			"QUIESCE_DOCUMENT="+document, "QUIESCE_DOCUMENT_HASH="+checksum([]byte(awscloud.Document())),
+			"QUIESCE_BUS="+busName, "QUIESCE_ASSET_BUCKET="+bucket,
+			"QUIESCE_HELPER_KEY_"+arch+"="+key, "QUIESCE_HELPER_SHA256_"+arch+"="+sum,
+		)}
+	}
+	a.host = runtimeapi.New(runtimeapi.Config{Binary: b.bootstrap, Functions: deployed, Log: a.metrics.Line})
+	a.lambda = a.faults.Around(a.host)
+	m, err := workflow.Machine(busName, a.cloud.FunctionARN)
+	if err != nil {
+		return fmt.Errorf("the definition: %w", err)
+	}
+	a.machine = a.engine.Deploy(machineName, []byte(workflow.Snapshot()), m, a.cloud.Tasks(a.lambda))
+	a.faults.On(fault.StopExecution, func(context.Context) {
+		running, _ := a.engine.List(machineName, engine.Running)
+		for _, e := range running {
+			_, _ = a.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
+		}
+	})
+	return a.cloud.Janitor(a.machine, a.sweep)
+}
+
+// sweep is the janitor: thaw, started with what the execution was started with.
+func (a *account) sweep(ctx context.Context, stopped cloud.Stopped) error {
+	payload, err := json.Marshal(map[string]any{
+		"run":     run.Run{ID: stopped.RunID},
+		"request": json.RawMessage(stopped.Input),
+		"plan":    nil,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = a.lambda.Invoke(ctx, "thaw", payload)
+	if err == nil {
+		a.janitors.Add(1)
+	}
+	return err
+}
+
+// volumeBytes is the size of each data volume; sparse, so that it costs what is
+// written.
+const volumeBytes = gibibyte
+
+// rent puts the machine with its volumes into the account. A data volume is
+// attached under the name that the kernel gave its device, as on a machine
+// whose disks report no serial number. The boot volume stands for the host's
+// own, and a snapshot of it would hold nothing.
+func (a *account) rent(ctx context.Context, s stage, n int) ([]member, error) {
+	volumes := []ec2.Volume{{ID: rootVolume, Device: rootDevice, Bytes: 8 * gibibyte, Hollow: true}}
+	members := make([]member, n)
+	for i := range members {
+		id := fmt.Sprintf("vol-0%016x", 0xda7a0000+i)
+		if err := s.disks().Create(ctx, id, volumeBytes, ""); err != nil {
+			return nil, err
+		}
+		device, err := s.disks().Attach(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		members[i] = member{id, device}
+		volumes = append(volumes, ec2.Volume{ID: id, Device: device, Bytes: volumeBytes, Made: true, Path: device})
+	}
+	machine := ec2.Instance{ID: instanceID, RootDevice: rootDevice, Tags: map[string]string{port.TagOptIn: "true"}}
+	_, err := a.cloud.Rent(ctx, machine, s.machine(), volumes...)
+	return members, err
+}
+
+func (a *account) close() {
+	if a.host != nil {
+		a.host.Close()
+	}
+	a.cloud.Close()
+	a.engine.Close()
+	a.stop()
+	<-a.served
+}

@@ -1,0 +1,140 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/quiesce/quiesce/shared/run"
+)
+
+// Record is an execution as its history tells it.
+type Record struct {
+	RunID     string     `json:"runId"`
+	Status    string     `json:"status"` // RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED
+	StartedAt time.Time  `json:"startedAt"`
+	StoppedAt *time.Time `json:"stoppedAt,omitempty"`
+	Error     string     `json:"error,omitempty"`
+	Cause     string     `json:"cause,omitempty"`
+	States    []string   `json:"states"` // the path, in order
+	State     run.State  `json:"state"`  // the document as it was last
+	Events    int        `json:"-"`
+}
+
+// Passage is one state's visit, as it is told while a run goes on.
+type Passage struct {
+	State  string
+	Type   string // Task, Choice, Wait, ...
+	Done   bool   // it has been left, or it has failed
+	Failed string // the error that its Catch took
+	Took   time.Duration
+}
+
+// Look reads an execution's history once.
+func Look(ctx context.Context, client *sfn.Client, arn string) (*Record, error) {
+	r := &reader{client: client, arn: arn, entered: map[string]time.Time{}}
+	return &r.record, r.read(ctx)
+}
+
+// Follow reads an execution's history until it has ended and tells each
+// passage once. When ctx ends it returns what it has read.
+func Follow(ctx context.Context, client *sfn.Client, arn string, tell func(Passage)) (*Record, error) {
+	r := &reader{client: client, arn: arn, tell: tell, entered: map[string]time.Time{}}
+	for {
+		if err := r.read(ctx); err != nil {
+			return &r.record, err
+		}
+		if r.record.Status != string(types.ExecutionStatusRunning) {
+			return &r.record, nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return &r.record, ctx.Err()
+		}
+	}
+}
+
+type reader struct {
+	client  *sfn.Client
+	arn     string
+	tell    func(Passage)
+	record  Record
+	entered map[string]time.Time
+	current string
+	failed  string
+}
+
+// read takes in what is new. The status is asked first, so that the history
+// read after it is whole once it says that the execution has ended.
+func (r *reader) read(ctx context.Context) error {
+	status, err := r.client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &r.arn})
+	if err != nil {
+		return err
+	}
+	r.record.RunID = aws.ToString(status.Name)
+	r.record.Status = string(status.Status)
+	r.record.StartedAt = aws.ToTime(status.StartDate)
+	r.record.StoppedAt = status.StopDate
+	r.record.Error, r.record.Cause = aws.ToString(status.Error), aws.ToString(status.Cause)
+	seen := 0
+	pages := sfn.NewGetExecutionHistoryPaginator(r.client, &sfn.GetExecutionHistoryInput{ExecutionArn: &r.arn, MaxResults: 1000})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, e := range page.Events {
+			if seen++; seen > r.record.Events {
+				r.take(e)
+			}
+		}
+	}
+	r.record.Events = seen
+	return nil
+}
+
+func (r *reader) take(e types.HistoryEvent) {
+	kind := string(e.Type)
+	switch {
+	case e.StateEnteredEventDetails != nil:
+		d := e.StateEnteredEventDetails
+		r.record.States = append(r.record.States, *d.Name)
+		var state run.State
+		if json.Unmarshal([]byte(aws.ToString(d.Input)), &state) == nil && state.Run.ID != "" {
+			r.record.State = state
+		}
+		r.leave(*e.Timestamp) // a state whose Catch was taken has no exit of its own
+		r.current, r.entered[*d.Name] = *d.Name, *e.Timestamp
+		r.say(Passage{State: *d.Name, Type: strings.TrimSuffix(kind, "StateEntered")})
+	case e.StateExitedEventDetails != nil:
+		r.leave(*e.Timestamp)
+	case e.LambdaFunctionFailedEventDetails != nil:
+		r.failed = aws.ToString(e.LambdaFunctionFailedEventDetails.Error)
+	case e.LambdaFunctionTimedOutEventDetails != nil:
+		r.failed = aws.ToString(e.LambdaFunctionTimedOutEventDetails.Error)
+	case e.TaskFailedEventDetails != nil:
+		r.failed = aws.ToString(e.TaskFailedEventDetails.Error)
+	case e.LambdaFunctionScheduledEventDetails != nil:
+		r.failed = "" // another attempt
+	}
+}
+
+func (r *reader) leave(at time.Time) {
+	if r.current == "" {
+		return
+	}
+	r.say(Passage{State: r.current, Done: true, Failed: r.failed, Took: at.Sub(r.entered[r.current])})
+	r.current, r.failed = "", ""
+}
+
+func (r *reader) say(p Passage) {
+	if r.tell != nil {
+		r.tell(p)
+	}
+}

@@ -1,0 +1,139 @@
+// Package local runs the whole workflow on this machine: an emulated cloud on
+// loopback, the deployable functions, volumes with real filesystems, and a
+// restore that is checked. Without root it uses a simulated machine behind the
+// same protocols, and says so.
+package local
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/quiesce/quiesce/local/disk"
+	"github.com/quiesce/quiesce/local/fault"
+	problem "github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/policy"
+)
+
+// Applications of a local run. The ledger writes in each of them, because it
+// is what the oracle checks; they differ in who brings it to rest.
+const (
+	Ledger = "ledger" // its own pre- and post-script
+	None   = "none"   // nobody
+	Script = "script" // the user's scripts
+)
+
+// Options of a local run. The zero value of a field takes the default that
+// Defaults gives it.
+type Options struct {
+	App          string
+	PreScript    string
+	PostScript   string
+	Timeout      int // seconds, of each script
+	Retries      int
+	FS           string
+	Volumes      int
+	NoFreeze     bool
+	Deadline     int // seconds, of the freeze
+	OnFailure    string
+	Latency      map[string]time.Duration // by API, by service, or "*"
+	AgentLatency time.Duration
+	Completion   time.Duration // until a set is complete
+	Faults       []string
+	Simulate     bool
+	Keep         bool
+}
+
+// reportLatency is how long a command's result travels back: one call of the
+// agent's, where dispatch is a queue, a poll and a process.
+const reportLatency = 20 * time.Millisecond
+
+// orNone turns a latency of zero into what the emulator takes for none.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// Defaults are the options of a run that asks for nothing special.
+func Defaults() Options {
+	p := policy.Default()
+	return Options{
+		App: Ledger, Timeout: p.Application.TimeoutSeconds, FS: disk.Ext4, Volumes: 2,
+		Deadline: p.Freeze.DeadlineSeconds, OnFailure: string(p.OnFailure),
+		AgentLatency: 50 * time.Millisecond, Completion: 200 * time.Millisecond,
+	}
+}
+
+// Check refuses what cannot be run, by the flag's name, before anything is
+// made.
+func (o Options) Check() error {
+	switch {
+	case o.App != Ledger && o.App != None && o.App != Script:
+		return problem.Input("--app", "wants ledger, none or script, got %q", o.App)
+	case o.App != Script && (o.PreScript != "" || o.PostScript != ""):
+		return problem.Input("--pre-script", "is for --app script")
+	case o.FS != disk.Ext4 && o.FS != disk.XFS:
+		return problem.Input("--fs", "wants ext4 or xfs, got %q", o.FS)
+	case o.Volumes < 1 || o.Volumes > 16:
+		return problem.Input("--volumes", "wants 1-16, got %d", o.Volumes)
+	case o.AgentLatency < 0 || o.AgentLatency > time.Minute:
+		return problem.Input("--agent-latency", "wants 0s-1m, got %s", o.AgentLatency)
+	}
+	for api, d := range o.Latency {
+		if d < 0 || d > time.Minute {
+			return problem.Input("--api-latency", "wants 0s-1m, got %s for %s", d, api)
+		}
+	}
+	if _, err := fault.New(o.Faults...); err != nil {
+		return problem.Input("--fault", "%v", err)
+	}
+	return o.Policy("/pre", "/post").Check()
+}
+
+// Policy is what the run asks of the workflow, given the ledger's scripts.
+func (o Options) Policy(pre, post string) policy.Policy {
+	p := policy.Default()
+	p.Name = "local"
+	p.Application.TimeoutSeconds, p.Application.Retries = o.Timeout, o.Retries
+	switch o.App {
+	case Ledger:
+		p.Application.Kind, p.Application.PreScript, p.Application.PostScript = policy.Script, pre, post
+	case Script:
+		p.Application.Kind, p.Application.PreScript, p.Application.PostScript = policy.Script, o.PreScript, o.PostScript
+	}
+	p.Freeze.Enabled, p.Freeze.DeadlineSeconds = !o.NoFreeze, o.Deadline
+	p.OnFailure = policy.OnFailure(o.OnFailure)
+	return p
+}
+
+// ParseLatency reads DURATION, which is that of the disk service's calls, or
+// NAME=DURATION for an API, a service (ec2, ssm, events, states, s3) or "*".
+func ParseLatency(texts []string) (map[string]time.Duration, error) {
+	table := map[string]time.Duration{}
+	for _, text := range texts {
+		name, value, named := strings.Cut(text, "=")
+		if !named {
+			name, value = "ec2", text
+		}
+		d, err := time.ParseDuration(value)
+		if err != nil {
+			return nil, problem.Input("--api-latency", "wants DURATION or API=DURATION, got %q", text)
+		}
+		table[name] = d
+		if !named {
+			table["CreateSnapshots"] = d // it has a default of its own, which would hide this
+		}
+	}
+	return table, nil
+}
+
+// String names the run in a sentence.
+func (o Options) String() string {
+	freeze := o.FS
+	if o.NoFreeze {
+		freeze += ", not frozen"
+	}
+	return fmt.Sprintf("%d volumes of %s, application %s", o.Volumes, freeze, o.App)
+}

@@ -1,0 +1,259 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+
+	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/local/disk"
+	"github.com/quiesce/quiesce/local/ledger"
+	"github.com/quiesce/quiesce/shared/run"
+)
+
+// Progress hears what happens.
+type Progress interface {
+	Say(format string, args ...any)
+	Passage(Passage)
+}
+
+// settle is how long the ledger writes before and after the run, so that the
+// oracle has something to find on either side of the set.
+const settle = 150 * time.Millisecond
+
+// Run runs the workflow once on this machine and checks what it made. It takes
+// away all that it made, also when ctx ends, and what a run that died before
+// left behind. The error is one of the machine or of the options; how the run
+// itself ended is in the report.
+func Run(ctx context.Context, o Options, tell Progress) (report *Report, err error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	s, reason, err := open(ctx, o, tell)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if o.Keep && report != nil {
+			report.Kept = s.dir()
+			return
+		}
+		err = errors.Join(err, s.close())
+	}()
+	tell.Say("%s", o)
+	b, err := build(ctx, s.dir())
+	if err != nil {
+		return nil, err
+	}
+	a, err := openAccount(ctx, o, s, b)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	report = &Report{Mode: Real, ModeReason: reason, Asked: o.Policy("", "").Asked()}
+	if reason != "" {
+		report.Mode = Simulated
+	}
+	return report, rehearse(ctx, o, s, a, tell, report)
+}
+
+// open chooses the machine and says why it is not the real one.
+func open(ctx context.Context, o Options, tell Progress) (stage, string, error) {
+	reason := ""
+	switch {
+	case o.Simulate:
+		reason = "asked for"
+	default:
+		reason = impossible()
+	}
+	if reason != "" {
+		tell.Say("simulated machine: %s", reason)
+		s, err := openSimulated(ctx, o)
+		return s, reason, err
+	}
+	swept, err := disk.Sweep("")
+	for _, room := range swept {
+		tell.Say("took away what a run that died had left in %s", room)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("take away what a run that died had left: %w", err)
+	}
+	s, err := openReal(ctx, o.FS)
+	return s, "", err
+}
+
+// impossible tells why this host cannot be the machine; empty if it can.
+func impossible() string {
+	if os.Geteuid() != 0 {
+		return "real disks need root"
+	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		return "this host has no loop devices"
+	}
+	return ""
+}
+
+// rehearse fills in the report, as far as it comes.
+func rehearse(ctx context.Context, o Options, s stage, a *account, tell Progress, r *Report) error {
+	volumes, err := a.rent(ctx, s, o.Volumes)
+	if err != nil {
+		return err
+	}
+	if err := s.furnish(ctx, volumes); err != nil {
+		return err
+	}
+	if err := rest(ctx, settle); err != nil {
+		return err
+	}
+	record, err := a.execute(ctx, o, s, tell)
+	if err != nil {
+		return err
+	}
+	r.take(record)
+	if err := rest(ctx, settle); err != nil {
+		return err
+	}
+	if err := a.released(ctx, o, record, tell); err != nil {
+		return err
+	}
+	r.LeftFrozen = s.leftFrozen()
+	acks, err := s.acks(ctx)
+	if err != nil {
+		return fmt.Errorf("stop the ledger: %w", err)
+	}
+	r.ApplicationPauseMs = pause(record.State, s, acks).Ms()
+	if r.Consistency != "" {
+		tell.Say("restoring the set to new volumes")
+		restored, err := a.restore(ctx, r.RunID, volumes)
+		if err != nil {
+			return err
+		}
+		contents, err := s.read(ctx, restored)
+		if err != nil {
+			return err
+		}
+		result := ledger.Verify(theCase(record.State, s, contents, acks))
+		r.Oracle = &result
+	}
+	a.account(r)
+	return nil
+}
+
+// execute starts one execution by the service's own API and follows it.
+func (a *account) execute(ctx context.Context, o Options, s stage, tell Progress) (*Record, error) {
+	pre, post := s.scripts()
+	input, err := json.Marshal(run.Request{InstanceID: instanceID, Policy: o.Policy(pre, post)})
+	if err != nil {
+		return nil, err
+	}
+	name := "run-" + time.Now().UTC().Format("20060102-150405.000")
+	name = name[:19] + "-" + name[20:]
+	started, err := a.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
+		StateMachineArn: &a.machine, Name: &name, Input: aws.String(string(input)),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the execution: %w", err)
+	}
+	tell.Say("run %s", name)
+	return Follow(ctx, a.sfn, *started.ExecutionArn, tell.Passage)
+}
+
+// released waits for the janitor where the execution did not end by itself, at
+// most until the deadline, by which the instance must have let go.
+func (a *account) released(ctx context.Context, o Options, record *Record, tell Progress) error {
+	if record.Status == "SUCCEEDED" || record.State.Prescript == nil && record.State.Thaw != nil {
+		return nil
+	}
+	deadline := time.Now().Add(time.Duration(o.Deadline) * time.Second)
+	for a.janitors.Load() == 0 && time.Now().Before(deadline) {
+		if err := rest(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	tell.Say("the janitor has been there")
+	return nil
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// take copies what the execution itself says.
+func (r *Report) take(record *Record) {
+	s := record.State
+	r.RunID, r.Status, r.States = record.RunID, record.Status, record.States
+	r.Reason = record.Error
+	if v := s.Verdict; v != nil {
+		r.Outcome, r.Consistency, r.Reason, r.Code = v.Outcome, v.Consistency, v.Reason, v.Code
+		r.FrozenMs = v.FrozenMs
+	} else {
+		r.Outcome = run.OutcomeFailedDirty // nobody judged it
+		if record.Cause != "" {
+			r.Reason += ": " + record.Cause
+		}
+	}
+	if s.Set != nil {
+		r.SnapshotCallMs = s.Set.CallMs
+		for _, m := range s.Set.Snapshots {
+			r.Set = append(r.Set, m.ID)
+		}
+	}
+	if s.Thaw != nil {
+		r.Evidence = s.Thaw.Evidence
+	}
+	if s.Plan != nil {
+		r.Warnings = s.Plan.Warnings
+	}
+}
+
+// theCase lays before the oracle what the run says of itself: a set that is
+// called held is judged as one.
+func theCase(state run.State, s stage, contents []ledger.Volume, acks []ledger.Ack) ledger.Case {
+	c := ledger.Case{Asked: state.Verdict.Consistency, Volumes: contents, Acks: acks}
+	c.Call = ledger.Span{Start: s.mono(state.Set.CallStartedAt), End: s.mono(state.Set.CallEndedAt)}
+	if state.Verdict.Consistency.Rank() >= run.Filesystem.Rank() {
+		c.Window = ledger.WindowOf(state.Thaw.Evidence)
+	}
+	return c
+}
+
+// pause is the writer's longest wait around the run.
+func pause(state run.State, s stage, acks []ledger.Ack) ledger.Span {
+	if state.Plan == nil {
+		return ledger.Span{}
+	}
+	over := ledger.Span{Start: s.mono(state.Plan.Record.EndedAt), End: s.mono(time.Now())}
+	if state.Thaw != nil {
+		over.End = s.mono(state.Thaw.Record.EndedAt)
+	}
+	return ledger.Pause(acks, over)
+}
+
+// account counts what reached the bus and the log.
+func (a *account) account(r *Report) {
+	r.Events = map[string]int{}
+	for _, e := range a.cloud.Bus.Events() {
+		if e.Source == events.Source {
+			r.Events[e.DetailType]++
+		}
+	}
+	seen := map[string]bool{}
+	for _, m := range a.metrics.Metrics() {
+		seen[m.Name] = true
+	}
+	r.Metrics = names(seen)
+	for _, f := range a.faults.Unreached() {
+		r.Unreached = append(r.Unreached, f.String())
+	}
+}
