@@ -32,19 +32,17 @@ func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.
 		return wire.AWSJSON.Refuse(wire.Bad("UnknownOperationException", "no service here answers to %s", call.Action), call.ID), nil
 	}
 	protocol := service.Protocol()
-	refused := c.authenticate(call, protocol)
 	var reply wire.Reply
-	var err error = refused
-	if refused == nil {
+	err := c.authenticate(call, protocol)
+	if err == nil {
 		if call.Step == "" {
 			call.Step = call.Role
 		}
-		call.Planned = c.cfg.Faults.Arrive(fault.WithStep(ctx, call.Step), call.Step, call.Action)
+		// What the plan does to the world outlives a client that hangs up.
+		call.Planned = c.cfg.Faults.Arrive(fault.WithStep(context.WithoutCancel(ctx), call.Step), call.Step, call.Action)
 		if err = c.admit(call, service); err == nil {
 			reply, err = service.Do(ctx, call)
 		}
-	} else {
-		err = refused
 	}
 	code := ""
 	if err != nil {
@@ -162,7 +160,6 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	// The effect and its callbacks outlive a client that hangs up.
 	reply, err := c.answer(r.Context(), r, body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
