@@ -164,7 +164,7 @@ func daemon(dir string, args []string) int {
 		stop := make(chan os.Signal, 1)
 		signal.Notify(stop, unix.SIGTERM)
 		<-stop
-		helper.End(context.Background(), "the helper was told to go")
+		helper.End(context.Background(), "terminated")
 	}()
 	ready := os.NewFile(3, "ready")
 	ready.Write([]byte("r"))

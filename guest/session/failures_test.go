@@ -231,3 +231,32 @@ func TestProcessDies(t *testing.T) {
 		r.verb(protocol.Thaw, fault.HoldLost)
 	})
 }
+
+func TestTripwireFails(t *testing.T) {
+	run(t, "still ours to thaw", func(r *rig) {
+		r.begin(none, "")
+		r.verb(protocol.Freeze, "")
+		r.p.vols[0].send(Sign{Kind: Blind, At: r.m.stamp()})
+		time.Sleep(10 * time.Millisecond)
+		if r.m.isFrozen("/data") || r.m.isFrozen("/log") {
+			r.t.Error("left frozen without a proof to gain")
+		}
+		r.verb(protocol.Thaw, fault.HoldLost)
+	})
+}
+
+// Whatever becomes of a record that cannot be written, nothing stays frozen.
+func TestRecordCannotBeSaved(t *testing.T) {
+	run(t, "from the start", func(r *rig) {
+		r.m.saveErr = errors.New("no space left")
+		r.begin(script, fault.Internal)
+		r.happened()
+	})
+	run(t, "from the freeze on", func(r *rig) {
+		r.begin(none, "")
+		r.m.saveErr = errors.New("no space left")
+		r.verb(protocol.Freeze, fault.Internal)
+		r.verb(protocol.Thaw, "")
+		r.m.saveErr = nil
+	})
+}

@@ -45,7 +45,7 @@ func (s *session) freeze(req protocol.Request) error {
 	if err == nil {
 		return nil
 	}
-	undoErr := s.undo("failure")
+	undoErr := s.undo()
 	s.save()
 	if undoErr != nil {
 		return undoErr
@@ -180,7 +180,7 @@ func (s *session) arm(ctx context.Context, v *volume, end protocol.Stamp) error 
 func (s *session) freezeOne(ctx context.Context, v *volume) error {
 	at := s.host.Stamp()
 	s.mu.Lock()
-	v.asked, v.frozen = true, true
+	v.frozen = true
 	s.rec.Evidence.Filesystems[v.index].FreezeAt = at
 	s.mu.Unlock()
 	span, err := v.Freeze(ctx)

@@ -108,8 +108,8 @@ func (h *Helper) find(ctx context.Context, req protocol.Request) (*session, prot
 	return s, protocol.Reply{}
 }
 
-// Recorded answers from the records alone what needs no live session: a verb
-// of a run that has ended. The second result is false when it does.
+// Recorded answers a verb of a run that has ended, from the records alone. The
+// second result is false for any other run.
 func (h *Helper) Recorded(req protocol.Request) (protocol.Reply, bool) {
 	rec, err := h.record(req.RunID)
 	if err != nil || rec == nil || !rec.Released() {

@@ -37,8 +37,7 @@ type volume struct {
 	Volume
 	about  About
 	index  int
-	asked  bool // under session.mu: the freeze call was started
-	frozen bool // under session.mu: it is ours to thaw
+	frozen bool // under session.mu: it is, or may yet be, ours to thaw
 }
 
 type call struct {

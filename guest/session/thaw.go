@@ -162,7 +162,7 @@ func (s *session) letLoose(by protocol.ThawEvidence) error {
 }
 
 // undo takes back a freeze that failed; the session stays quiesced.
-func (s *session) undo(string) error {
+func (s *session) undo() error {
 	s.mu.Lock()
 	s.letGo = true
 	s.mu.Unlock()

@@ -102,7 +102,7 @@ type Flush struct {
 
 // ThawEvidence is the request that ended the hold, as its sender put it.
 type ThawEvidence struct {
-	Reason    string `json:"reason"` // ThawRequest's, or "deadline", "guard", "daemon-died"
+	Reason    string `json:"reason"` // ThawRequest's, or "deadline", "guard", "hold-lost", "terminated", "daemon-died"
 	CallEnded string `json:"callEnded,omitempty"`
 	At        Stamp  `json:"at"`
 }
