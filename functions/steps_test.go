@@ -193,6 +193,13 @@ func TestThaw(t *testing.T) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	})
+	t.Run("a hold that was lost is evidence, not a failed thaw", func(t *testing.T) {
+		c := newCloud()
+		c.refuse(protocol.Thaw, protocol.Failure{Code: fault.HoldLost, Message: "/data: got through"})
+		if got, err := do[run.Thaw](t, c, "thaw", full()); err != nil || got.Evidence == nil {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
 	t.Run("a thaw that failed is an error", func(t *testing.T) {
 		c := newCloud()
 		c.refuse(protocol.Thaw, protocol.Failure{Code: fault.ThawFailed, Message: "/data: input/output error"})

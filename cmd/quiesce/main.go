@@ -12,11 +12,16 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/mattn/go-isatty"
 
 	"github.com/quiesce/quiesce/shared/fault"
 )
 
 func main() {
+	if os.Getenv("NO_COLOR") != "" || !isatty.IsTerminal(os.Stdout.Fd()) {
+		text.DisableColors()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -95,8 +95,8 @@ func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
 		return reply.Evidence, nil
 	case fault.NoSession:
 		return nil, nil // nothing of this run is held there
-	case fault.ScriptFailed, fault.ScriptTimedOut:
-		return reply.Evidence, nil // thawed; what became of the application is in the evidence
+	case fault.HoldLost, fault.ScriptFailed, fault.ScriptTimedOut, fault.ScriptUnsafe:
+		return reply.Evidence, nil // thawed; what became of hold and application is in the evidence
 	}
 	return nil, err
 }
