@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -71,7 +72,7 @@ func openAccount(ctx context.Context, o Options, s stage, b binaries) (*account,
 	}
 	a := &account{faults: faults, engine: engine.New(engine.Config{}), served: make(chan error, 1)}
 	a.cloud = cloud.New(cloud.Config{
-		Disks: s.disks(), Engine: a.engine, Faults: faults, Latency: o.Latency,
+		Seed: uint64(time.Now().UnixNano()), Disks: s.disks(), Engine: a.engine, Faults: faults, Latency: o.Latency,
 		EC2: ec2.Config{Completion: o.Completion, Provision: -1},
 		SSM: ssm.Config{Dispatch: orNone(o.AgentLatency), Report: reportLatency},
 		Bus: bus.Config{},

@@ -23,6 +23,7 @@ import (
 type realStage struct {
 	pool    *disk.Pool
 	host    *host.Machine
+	mark    string // in the environment of the helper
 	fs      string
 	mounts  []string
 	writer  *ledger.Process
@@ -41,10 +42,12 @@ func openReal(ctx context.Context, fs string) (*realStage, error) {
 	s := &realStage{pool: pool, fs: fs}
 	s.monoAt, s.wallAt = ledger.MonotonicClock()
 	home := filepath.Join(s.dir(), "home")
-	if err := os.Mkdir(home, 0o700); err != nil {
+	state, err := pool.Room().Memory("run")
+	if err := errors.Join(err, os.Mkdir(home, 0o700)); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
-	s.host = &host.Machine{Env: []string{pool.Room().Mark(), "QUIESCE_HOME=" + home}}
+	s.mark = disk.EnvRun + "=" + state
+	s.host = &host.Machine{Env: []string{s.mark, "QUIESCE_HOME=" + home}}
 	return s, nil
 }
 
@@ -181,7 +184,7 @@ func (s *realStage) processes(role string) (pids []int) {
 		environ, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
 		args := strings.Split(string(cmdline), "\x00")
 		if len(args) > 1 && args[0] == "quiesce-guest" && args[1] == role &&
-			strings.Contains("\x00"+string(environ), "\x00"+s.pool.Room().Mark()+"\x00") {
+			strings.Contains("\x00"+string(environ), "\x00"+s.mark+"\x00") {
 			pids = append(pids, pid)
 		}
 	}

@@ -17,19 +17,9 @@ import (
 // does: the set is found by its run, and refused if a member is missing. The
 // result is in the order of the volumes that the set was taken of.
 func (a *account) restore(ctx context.Context, runID string, of []member) ([]member, error) {
-	found, err := a.ec2.DescribeSnapshots(ctx, &awsec2.DescribeSnapshotsInput{
-		OwnerIds: []string{"self"},
-		Filters:  []types.Filter{{Name: aws.String("tag:" + port.TagRun), Values: []string{runID}}},
-	})
+	source, err := a.set(ctx, runID, len(of))
 	if err != nil {
-		return nil, fmt.Errorf("find the set: %w", err)
-	}
-	source := map[string]string{}
-	for _, s := range found.Snapshots {
-		if s.State != types.SnapshotStateCompleted {
-			return nil, fmt.Errorf("the set is not whole: %s is %s", *s.SnapshotId, s.State)
-		}
-		source[*s.VolumeId] = *s.SnapshotId
+		return nil, err
 	}
 	zone, err := a.zone(ctx)
 	if err != nil {
@@ -60,6 +50,36 @@ func (a *account) restore(ctx context.Context, runID string, of []member) ([]mem
 		restored[i] = member{*made.VolumeId, a.cloud.EC2.Path(*made.VolumeId)}
 	}
 	return restored, nil
+}
+
+// visible is how long a set that is complete may be missing from a list.
+const visible = 10 * time.Second
+
+// set finds the completed snapshots of a run, by the volumes they are of. It
+// asks again while some are missing, because a list lags behind.
+func (a *account) set(ctx context.Context, runID string, members int) (map[string]string, error) {
+	for give := time.Now().Add(visible); ; {
+		found, err := a.ec2.DescribeSnapshots(ctx, &awsec2.DescribeSnapshotsInput{
+			OwnerIds: []string{"self"},
+			Filters:  []types.Filter{{Name: aws.String("tag:" + port.TagRun), Values: []string{runID}}},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("find the set: %w", err)
+		}
+		source := map[string]string{}
+		for _, s := range found.Snapshots {
+			if s.State != types.SnapshotStateCompleted {
+				return nil, fmt.Errorf("the set is not whole: %s is %s", *s.SnapshotId, s.State)
+			}
+			source[*s.VolumeId] = *s.SnapshotId
+		}
+		if len(source) >= members || time.Now().After(give) {
+			return source, nil
+		}
+		if err := rest(ctx, 100*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (a *account) zone(ctx context.Context) (string, error) {

@@ -18,8 +18,8 @@ import (
 // and writable by root alone, so that scripts kept in a room are safe to run.
 const DefaultParent = "/var/lib/quiesce/local"
 
-// EnvRun names the room to every process that a run starts; by it those are
-// found that were never entered in the journal.
+// EnvRun names the room, or a folder in it, to every process that a run
+// starts; by it those are found that were never entered in the journal.
 const EnvRun = "QUIESCE_RUN_DIR"
 
 const (
@@ -51,6 +51,7 @@ const (
 	kindOwner   = "owner"
 	kindLoop    = "loop"
 	kindMount   = "mount"
+	kindMemory  = "memory"
 	kindProcess = "process"
 )
 
@@ -99,6 +100,19 @@ func (r *Room) open() error {
 
 // Dir is the room's directory.
 func (r *Room) Dir() string { return r.dir }
+
+// Memory makes a folder of the room that is in memory, as /run is: what keeps
+// its state there does not write to any disk.
+func (r *Room) Memory(name string) (string, error) {
+	at := filepath.Join(r.dir, name)
+	if err := r.record(entry{Kind: kindMemory, Path: at}); err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(at, 0o700); err != nil {
+		return "", err
+	}
+	return at, unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700,size=16m")
+}
 
 // Mark is the environment entry that every process started for the room
 // should carry.

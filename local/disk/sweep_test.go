@@ -65,6 +65,9 @@ func victim(parent string) error {
 	if err := p.Detach(ctx, "c"); err != nil {
 		return err
 	}
+	if _, err := p.Room().Memory("run"); err != nil {
+		return err
+	}
 	writer, err := startBlocked(p, a)
 	if err != nil {
 		return err

@@ -34,6 +34,11 @@ func undo(dir string, entries []entry) error {
 			}
 		}
 	}
+	for _, e := range entries {
+		if e.Kind == kindMemory && strings.HasPrefix(e.Path, dir+"/") {
+			_ = unix.Unmount(e.Path, unix.UMOUNT_NOFOLLOW) // one that stays is found below
+		}
+	}
 	mounts, err := mounts()
 	if err != nil {
 		return err
@@ -96,6 +101,10 @@ func ourProcesses(dir string, entries []entry) []entry {
 		}
 	}
 	mark := []byte(EnvRun + "=" + dir)
+	carries := func(v []byte) bool {
+		rest, ok := bytes.CutPrefix(v, mark)
+		return ok && (len(rest) == 0 || rest[0] == '/')
+	}
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, path := range environs {
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
@@ -103,7 +112,7 @@ func ourProcesses(dir string, entries []entry) []entry {
 			continue
 		}
 		environ, err := os.ReadFile(path)
-		if err != nil || !slices.ContainsFunc(bytes.Split(environ, []byte{0}), func(v []byte) bool { return bytes.Equal(v, mark) }) {
+		if err != nil || !slices.ContainsFunc(bytes.Split(environ, []byte{0}), carries) {
 			continue
 		}
 		if start, err := startTime(pid); err == nil {
