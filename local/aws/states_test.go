@@ -46,6 +46,7 @@ type machineWorld struct {
 	arn    string
 	freeze runtimeapi.Handler
 	local  *runtimeapi.Local
+	engine *engine.Engine
 }
 
 func withMachine(t *testing.T, plan *fault.Plan, test func(t *testing.T, w *machineWorld)) {
@@ -56,7 +57,7 @@ func withMachine(t *testing.T, plan *fault.Plan, test func(t *testing.T, w *mach
 		defer e.Close()
 		cloud := aws.New(aws.Config{Engine: e, Faults: plan, Disks: newDisks(), Latency: map[string]time.Duration{"*": 0}})
 		defer cloud.Close()
-		w := &machineWorld{world: &world{Cloud: cloud}}
+		w := &machineWorld{world: &world{Cloud: cloud}, engine: e}
 		w.freeze = func(context.Context, json.RawMessage) (json.RawMessage, error) {
 			return json.RawMessage(`{"mounts":2}`), nil
 		}
@@ -252,6 +253,39 @@ func TestFunctionErrorIsCaught(t *testing.T) {
 		time.Sleep(time.Minute)
 		if x := w.describe(t, arn); x.Status != types.ExecutionStatusSucceeded || !strings.Contains(*x.Output, `somebody thawed /data`) {
 			t.Errorf("got %s %v", x.Status, x.Output)
+		}
+	})
+}
+
+// A fleet's machine starts one run an instance and hears of each.
+func TestNestedExecutions(t *testing.T) {
+	const fleet = `{"StartAt":"Run","States":{"Run":{"Type":"Task","Resource":"arn:aws:states:::states:startExecution.sync:2","TimeoutSeconds":600,
+	  "Parameters":{"StateMachineArn":"${Machine}","Name.$":"$.name","Input":{"instanceId.$":"$.instanceId"}},
+	  "ResultSelector":{"output.$":"$.Output"},
+	  "Catch":[{"ErrorEquals":["States.TaskFailed"],"ResultPath":"$.failure","Next":"Failed"}],"End":true},
+	  "Failed":{"Type":"Pass","End":true}}}`
+	withMachine(t, nil, func(t *testing.T, w *machineWorld) {
+		m, err := asl.Parse([]byte(fleet), map[string]string{"Machine": w.arn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		child := w.arn
+		w.arn = w.engine.Deploy("fleet", []byte(fleet), m, w.Tasks(w.local))
+		arn := w.start(t, "f1", `{"name":"r1","instanceId":"i-1"}`)
+		time.Sleep(time.Minute)
+		if x := w.describe(t, arn); x.Status != types.ExecutionStatusSucceeded || *x.Output != `{"output":{"freeze":{"mounts":2},"instanceId":"i-1"}}` {
+			t.Errorf("got %s %v", x.Status, sdk.ToString(x.Output))
+		}
+		w.freeze = func(context.Context, json.RawMessage) (json.RawMessage, error) {
+			return nil, problem.New(problem.FreezeRefused, "busy")
+		}
+		arn = w.start(t, "f2", `{"name":"r2","instanceId":"i-1"}`)
+		time.Sleep(time.Minute)
+		if x := w.describe(t, arn); x.Status != types.ExecutionStatusSucceeded || !strings.Contains(*x.Output, "FreezeRefused") {
+			t.Errorf("got %s %v", x.Status, sdk.ToString(x.Output))
+		}
+		if list, err := w.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: &child}); err != nil || len(list.Executions) != 2 {
+			t.Errorf("got %v, %v; want both runs", list, err)
 		}
 	})
 }

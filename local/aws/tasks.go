@@ -16,8 +16,9 @@ import (
 )
 
 // Tasks does what a state machine's resources name: functions by their ARN or
-// through lambda:invoke, and events:putEvents. A function's ARN ends in its
-// name, which is the one that functions knows it by.
+// through lambda:invoke, events:putEvents and states:startExecution with or
+// without .sync:2. A function's ARN ends in its name, which is the one that
+// functions knows it by.
 func (c *Cloud) Tasks(functions runtimeapi.Invoker) asl.Tasks {
 	return asl.TasksFunc(func(ctx context.Context, resource string, input json.RawMessage) (json.RawMessage, error) {
 		switch {
@@ -27,6 +28,10 @@ func (c *Cloud) Tasks(functions runtimeapi.Invoker) asl.Tasks {
 			return c.lambdaInvoke(ctx, functions, input)
 		case strings.HasSuffix(resource, ":states:::events:putEvents"):
 			return c.putEvents(ctx, input)
+		case strings.HasSuffix(resource, ":states:::states:startExecution"):
+			return c.startExecution(ctx, false, input)
+		case strings.HasSuffix(resource, ":states:::states:startExecution.sync:2"):
+			return c.startExecution(ctx, true, input)
 		}
 		return nil, &asl.Error{Name: asl.Runtime, Cause: "the resource " + resource + " is not emulated"}
 	})
