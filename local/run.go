@@ -14,13 +14,14 @@ import (
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/local/disk"
 	"github.com/quiesce/quiesce/local/ledger"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
 // Progress hears what happens.
 type Progress interface {
 	Say(format string, args ...any)
-	Passage(Passage)
+	Passage(history.Passage)
 }
 
 // settle is how long the ledger writes before and after the run, so that the
@@ -146,7 +147,7 @@ func rehearse(ctx context.Context, o Options, s stage, a *account, tell Progress
 }
 
 // execute starts one execution by the service's own API and follows it.
-func (a *account) execute(ctx context.Context, o Options, s stage, tell Progress) (*Record, error) {
+func (a *account) execute(ctx context.Context, o Options, s stage, tell Progress) (*history.Record, error) {
 	pre, post := s.scripts()
 	input, err := json.Marshal(run.Request{InstanceID: instanceID, Policy: o.Policy(pre, post)})
 	if err != nil {
@@ -161,12 +162,12 @@ func (a *account) execute(ctx context.Context, o Options, s stage, tell Progress
 		return nil, fmt.Errorf("start the execution: %w", err)
 	}
 	tell.Say("run %s", name)
-	return Follow(ctx, a.sfn, *started.ExecutionArn, tell.Passage)
+	return history.Follow(ctx, a.sfn, *started.ExecutionArn, tell.Passage)
 }
 
 // released waits for the janitor where the execution did not end by itself, at
 // most until the deadline, by which the instance must have let go.
-func (a *account) released(ctx context.Context, o Options, record *Record, tell Progress) error {
+func (a *account) released(ctx context.Context, o Options, record *history.Record, tell Progress) error {
 	if record.Status == "SUCCEEDED" || record.State.Prescript == nil && record.State.Thaw != nil {
 		return nil
 	}
@@ -190,7 +191,7 @@ func rest(ctx context.Context, d time.Duration) error {
 }
 
 // take copies what the execution itself says.
-func (r *Report) take(record *Record) {
+func (r *Report) take(record *history.Record) {
 	s := record.State
 	r.RunID, r.Status, r.States = record.RunID, record.Status, record.States
 	r.Reason = record.Error

@@ -17,7 +17,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"github.com/quiesce/quiesce/functions/precheck"
-	"github.com/quiesce/quiesce/local"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
@@ -127,7 +127,7 @@ func (c *statusCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	record, err := local.Look(ctx, client, c.execution(c.RunID))
+	record, err := history.Look(ctx, client, c.execution(c.RunID))
 	if err != nil {
 		return err
 	}

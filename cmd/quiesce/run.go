@@ -12,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/quiesce/quiesce/local"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -76,7 +77,7 @@ type live struct {
 
 func (l *live) Say(format string, args ...any) { fmt.Fprintf(l.out, format+"\n", args...) }
 
-func (l *live) Passage(p local.Passage) {
+func (l *live) Passage(p history.Passage) {
 	switch {
 	case !p.Done && p.Type == "Wait":
 		fmt.Fprintf(l.out, "  %-14s the set is not complete yet\n", p.State)

@@ -1,4 +1,6 @@
-package local
+// Package history reads an execution of the workflow out of Step Functions: its
+// path, its document, and what is happening while it runs.
+package history
 
 import (
 	"context"
