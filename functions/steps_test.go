@@ -86,10 +86,22 @@ func TestSnapshot(t *testing.T) {
 		{"a lost reply is looked up", func(c *fakeCloud) { c.createSet, c.findSet = unknown, tagged("hold-1") }, func(*snapshot.Input) {}, 1, true, "hold-1", ""},
 		{"a lost reply that left nothing", func(c *fakeCloud) { c.createSet = unknown }, func(*snapshot.Input) {}, 1, true, "", fault.SnapshotOutcomeUnknown},
 		{"a refusal", func(c *fakeCloud) {
+			c.createSet = func(cloud.SetSpec) ([]run.Snapshot, error) { return nil, fault.New(fault.SnapshotRefused, "no") }
+		}, func(*snapshot.Input) {}, 1, false, "", fault.SnapshotRefused},
+		{"throttled once", func(c *fakeCloud) {
+			create, n := c.createSet, 0
+			c.createSet = func(s cloud.SetSpec) ([]run.Snapshot, error) {
+				if n++; n == 1 {
+					return nil, fault.New(fault.SnapshotThrottled, "slow down")
+				}
+				return create(s)
+			}
+		}, func(*snapshot.Input) {}, 2, false, "hold-1", ""},
+		{"throttled for good", func(c *fakeCloud) {
 			c.createSet = func(cloud.SetSpec) ([]run.Snapshot, error) {
 				return nil, fault.New(fault.SnapshotThrottled, "slow down")
 			}
-		}, func(*snapshot.Input) {}, 1, false, "", fault.SnapshotThrottled},
+		}, func(*snapshot.Input) {}, 3, false, "", fault.SnapshotThrottled},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -160,15 +160,19 @@ func (s *realStage) hooks() map[fault.Kind]func(context.Context) {
 		// tripwire.
 		fault.ForeignThaw: func(context.Context) {
 			if freezer(s.mounts[0], fithaw) == nil {
-				_ = freezer(s.mounts[0], fifreeze)
+				s.foreignFreeze(s.mounts[0])
 			}
 		},
-		fault.ForeignFreeze: func(context.Context) {
-			if freezer(s.mounts[0], fifreeze) == nil {
-				s.foreign = append(s.foreign, s.mounts[0])
-				time.AfterFunc(foreignHold, func() { _ = freezer(s.mounts[0], fithaw) })
-			}
-		},
+		fault.ForeignFreeze: func(context.Context) { s.foreignFreeze(s.mounts[0]) },
+	}
+}
+
+// foreignFreeze is somebody else's: the helper must not thaw it, hence its
+// owner here takes it back in time.
+func (s *realStage) foreignFreeze(mount string) {
+	if freezer(mount, fifreeze) == nil {
+		s.foreign = append(s.foreign, mount)
+		time.AfterFunc(foreignHold, func() { _ = freezer(mount, fithaw) }) // refused if it was thawed before
 	}
 }
 

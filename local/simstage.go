@@ -16,13 +16,14 @@ import (
 // simStage is a machine in memory: its filesystems, its disks and its agent
 // are simulated, the helper's state machine on it is the real one.
 type simStage struct {
-	sim    *sim.Machine
-	fs     string
-	mounts []string
-	writer *sim.Ledger
-	monoAt int64
-	wallAt time.Time
-	temp   string
+	sim     *sim.Machine
+	fs      string
+	mounts  []string
+	foreign []string // mounts that a planned fault froze
+	writer  *sim.Ledger
+	monoAt  int64
+	wallAt  time.Time
+	temp    string
 }
 
 func openSimulated(_ context.Context, o Options) (*simStage, error) {
@@ -85,6 +86,9 @@ func (s *simStage) read(_ context.Context, volumes []member) (list []ledger.Volu
 }
 
 func (s *simStage) leftFrozen() (n int) {
+	for _, m := range s.foreign {
+		_ = s.sim.Fsfreeze(context.Background(), m, false) // refused if it was thawed before
+	}
 	for _, m := range s.mounts {
 		if s.sim.Frozen(m) {
 			n++
@@ -98,13 +102,17 @@ func (s *simStage) hooks() map[fault.Kind]func(context.Context) {
 		fault.KillHelper: func(context.Context) { s.sim.KillHelper() },
 		fault.ForeignThaw: func(ctx context.Context) {
 			if s.sim.Fsfreeze(ctx, s.mounts[0], false) == nil {
-				_ = s.sim.Fsfreeze(ctx, s.mounts[0], true)
+				s.foreignFreeze(ctx, s.mounts[0])
 			}
 		},
-		fault.ForeignFreeze: func(ctx context.Context) {
-			if s.sim.Fsfreeze(ctx, s.mounts[0], true) == nil {
-				time.AfterFunc(foreignHold, func() { _ = s.sim.Fsfreeze(context.WithoutCancel(ctx), s.mounts[0], false) })
-			}
-		},
+		fault.ForeignFreeze: func(ctx context.Context) { s.foreignFreeze(ctx, s.mounts[0]) },
+	}
+}
+
+// foreignFreeze is somebody else's, as on a real machine.
+func (s *simStage) foreignFreeze(ctx context.Context, mount string) {
+	if s.sim.Fsfreeze(ctx, mount, true) == nil {
+		s.foreign = append(s.foreign, mount)
+		time.AfterFunc(foreignHold, func() { _ = s.sim.Fsfreeze(context.WithoutCancel(ctx), mount, false) })
 	}
 }

@@ -40,15 +40,15 @@ func Do(ctx context.Context, disks cloud.Disks, metrics *telemetry.Metrics, in I
 	}
 	first := in.Attempt == 0 && in.Freeze != nil && time.Since(in.Freeze.Record.EndedAt) < fresh
 	if !first {
-		patience := settle
+		wait := settle
 		if in.Attempt == 0 {
-			patience = 0
+			wait = 0
 		}
-		if set, err := find(ctx, disks, in.Plan, started, patience); set != nil || err != nil {
+		if set, err := find(ctx, disks, in.Plan, started, wait); set != nil || err != nil {
 			return set, err
 		}
 	}
-	snapshots, err := disks.CreateSet(ctx, spec(in.Plan, hold))
+	snapshots, err := create(ctx, disks, spec(in.Plan, hold))
 	ended := time.Now()
 	if fault.CodeOf(err) == fault.SnapshotOutcomeUnknown {
 		if set, _ := find(ctx, disks, in.Plan, started, settle); set != nil {
@@ -60,6 +60,26 @@ func Do(ctx context.Context, disks cloud.Disks, metrics *telemetry.Metrics, in I
 	}
 	metrics.Emit(in.Plan.Policy.Name, "snapshot", in.Plan.RunID, telemetry.Count(telemetry.SetStarted))
 	return assemble(hold, snapshots, started, ended, false), nil
+}
+
+// patience is how often, and after which pauses, a call that was refused for its
+// rate is made again: a second of window costs less than a backup missed. The
+// refusal is definite, nothing was made, so that there is nothing to look up.
+var patience = []time.Duration{time.Second, 2 * time.Second}
+
+func create(ctx context.Context, disks cloud.Disks, spec cloud.SetSpec) ([]run.Snapshot, error) {
+	for _, pause := range patience {
+		snapshots, err := disks.CreateSet(ctx, spec)
+		if fault.CodeOf(err) != fault.SnapshotThrottled {
+			return snapshots, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+	return disks.CreateSet(ctx, spec)
 }
 
 func spec(plan run.Plan, hold string) cloud.SetSpec {
@@ -92,8 +112,8 @@ func spec(plan run.Plan, hold string) cloud.SetSpec {
 
 // find looks the run's set up for as long as it may be invisible; nil means
 // that there is none.
-func find(ctx context.Context, disks cloud.Disks, plan run.Plan, started time.Time, patience time.Duration) (*run.Set, error) {
-	give := time.Now().Add(patience)
+func find(ctx context.Context, disks cloud.Disks, plan run.Plan, started time.Time, wait time.Duration) (*run.Set, error) {
+	give := time.Now().Add(wait)
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		found, err := disks.FindSet(ctx, plan.RunID)
 		if err == nil && len(found) > 0 {
