@@ -74,7 +74,7 @@ func openAccount(ctx context.Context, o Options, s stage, b binaries) (*account,
 	a.cloud = cloud.New(cloud.Config{
 		Seed: uint64(time.Now().UnixNano()), Disks: s.disks(), Engine: a.engine, Faults: faults, Latency: o.Latency,
 		EC2: ec2.Config{Completion: o.Completion, Provision: -1},
-		SSM: ssm.Config{Dispatch: orNone(o.AgentLatency), Report: reportLatency},
+		SSM: ssm.Config{Dispatch: orNone(o.AgentLatency), Report: ReportLatency},
 		Bus: bus.Config{},
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

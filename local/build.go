@@ -18,9 +18,13 @@ type binaries struct {
 	helper    string // what runs on the instance
 }
 
-// build finds the binaries beside this program, where `make build` puts them
-// together; elsewhere it builds them into dir, from the module that is at hand.
-func build(ctx context.Context, dir string) (binaries, error) {
+// build finds the binaries in ready, or else beside this program, where `make
+// build` puts them together; elsewhere it builds them into dir, from the module
+// that is at hand.
+func build(ctx context.Context, ready, dir string) (binaries, error) {
+	if ready != "" {
+		return binaries{filepath.Join(ready, "bootstrap"), filepath.Join(ready, "quiesce-guest")}, nil
+	}
 	if exe, err := os.Executable(); err == nil {
 		beside := binaries{filepath.Join(filepath.Dir(exe), "bootstrap"), filepath.Join(filepath.Dir(exe), "quiesce-guest")}
 		if isFile(beside.bootstrap) && isFile(beside.helper) {

@@ -40,13 +40,14 @@ type Options struct {
 	AgentLatency time.Duration
 	Completion   time.Duration // until a set is complete
 	Faults       []string
+	Binaries     string // folder of bootstrap and quiesce-guest; empty: beside this program, or built
 	Simulate     bool
 	Keep         bool
 }
 
-// reportLatency is how long a command's result travels back: one call of the
+// ReportLatency is how long a command's result travels back: one call of the
 // agent's, where dispatch is a queue, a poll and a process.
-const reportLatency = 20 * time.Millisecond
+const ReportLatency = 20 * time.Millisecond
 
 // orNone turns a latency of zero into what the emulator takes for none.
 func orNone(d time.Duration) time.Duration {

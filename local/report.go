@@ -1,6 +1,9 @@
 package local
 
 import (
+	"time"
+
+	cloud "github.com/quiesce/quiesce/local/aws"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
@@ -28,6 +31,7 @@ type Report struct {
 	FrozenMs           float64            `json:"frozenMs"`
 	ApplicationPauseMs float64            `json:"applicationPauseMs"`
 	SnapshotCallMs     float64            `json:"snapshotCallMs"`
+	InWindow           []Call             `json:"inWindow,omitempty"`
 	Set                []string           `json:"set"`
 	Evidence           *protocol.Evidence `json:"evidence"`
 	Oracle             *ledger.Result     `json:"oracle"`
@@ -37,6 +41,37 @@ type Report struct {
 	Unreached          []string           `json:"unreachedFaults,omitempty"`
 	Warnings           []string           `json:"warnings,omitempty"`
 	Kept               string             `json:"kept,omitempty"` // where --keep left everything
+}
+
+// Call is a request that reached the account while the filesystems were frozen.
+type Call struct {
+	Action string  `json:"action"`
+	AtMs   float64 `json:"atMs"` // since the first freeze
+}
+
+// InWindow lists the calls of a window, without those of whoever only watches
+// the execution.
+func InWindow(calls []cloud.Record, began time.Time, frozenMs float64) (list []Call) {
+	for _, c := range calls {
+		at := float64(c.At.Sub(began).Microseconds()) / 1000
+		if c.Service != "states" && at >= 0 && at <= frozenMs {
+			list = append(list, Call{c.Action, at})
+		}
+	}
+	return list
+}
+
+// opened is when the first freeze succeeded; zero if none did.
+func opened(e *protocol.Evidence) (first time.Time) {
+	if e == nil {
+		return first
+	}
+	for _, f := range e.Filesystems {
+		if at := f.FrozenAt.Wall; !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
 }
 
 // Good reports whether the run gave what its policy asked for and the restored

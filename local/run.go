@@ -48,7 +48,7 @@ func Run(ctx context.Context, o Options, tell Progress) (report *Report, err err
 		err = errors.Join(err, s.close())
 	}()
 	tell.Say("%s", o)
-	b, err := build(ctx, s.dir())
+	b, err := build(ctx, o.Binaries, s.dir())
 	if err != nil {
 		return nil, err
 	}
@@ -243,6 +243,9 @@ func pause(state run.State, s stage, acks []ledger.Ack) ledger.Span {
 
 // account counts what reached the bus and the log.
 func (a *account) account(r *Report) {
+	if began := opened(r.Evidence); !began.IsZero() {
+		r.InWindow = InWindow(a.cloud.Calls(), began, r.FrozenMs)
+	}
 	r.Events = map[string]int{}
 	for _, e := range a.cloud.Bus.Events() {
 		if e.Source == events.Source {
