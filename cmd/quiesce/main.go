@@ -92,6 +92,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	case errors.Is(err, errLess):
 		return exitLess
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "quiesce: interrupted; what the run had made was taken away again")
+		return exitLess
 	case fault.CodeOf(err) == fault.InvalidInput:
 		fmt.Fprintf(stderr, "quiesce: %v\n", err)
 		return exitUsage

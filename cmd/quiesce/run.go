@@ -106,9 +106,9 @@ func verdict(r *local.Report) string {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Options.SeparateRows = false
-	level := string(r.Consistency)
-	if level == "" {
-		level = "no set"
+	level := "no set"
+	if r.Consistency != "" {
+		level = string(r.Consistency) + "-consistent"
 	}
 	color := text.FgGreen
 	switch {
@@ -117,7 +117,7 @@ func verdict(r *local.Report) string {
 	case r.Outcome != run.OutcomeCompleted:
 		color = text.FgRed
 	}
-	t.AppendRow(table.Row{"verdict", color.Sprintf("%s-consistent", level) + ", " + string(r.Outcome)})
+	t.AppendRow(table.Row{"verdict", color.Sprint(level) + ", " + string(r.Outcome)})
 	t.AppendRow(table.Row{"because", text.WrapSoft(r.Reason, 90)})
 	t.AppendRow(table.Row{"frozen window", fmt.Sprintf("%.0f ms, %.0f ms beyond the snapshot call of %.0f ms", r.FrozenMs, max(0, r.FrozenMs-r.SnapshotCallMs), r.SnapshotCallMs)})
 	t.AppendRow(table.Row{"application pause", fmt.Sprintf("%.0f ms, as the writer saw it", r.ApplicationPauseMs)})

@@ -122,6 +122,8 @@ func hold(s run.State) *gap {
 	switch {
 	case e.RunID != s.Plan.RunID:
 		return lacks(fault.HoldLost, "the evidence is of the run %s", e.RunID)
+	case lost(e, notTheApplication) != nil:
+		return lost(e, notTheApplication)
 	case e.AutoThawed:
 		return lacks(fault.HoldLost, "the instance let go by itself")
 	case e.Hold != s.Freeze.Hold:
@@ -129,10 +131,11 @@ func hold(s run.State) *gap {
 	case e.Thaw == nil || e.Thaw.CallEnded != e.Hold:
 		return lacks(fault.HoldLost, "the hold was ended by somebody who did not know that the call had returned")
 	}
-	return lost(e, func(subject string) bool { return subject != subjectApplication })
+	return nil
 }
 
-const subjectApplication = "application"
+func theApplication(subject string) bool    { return subject == "application" }
+func notTheApplication(subject string) bool { return !theApplication(subject) }
 
 // lost is the first recorded sign that the hold of a subject broke.
 func lost(e *protocol.Evidence, of func(subject string) bool) *gap {
@@ -204,7 +207,7 @@ func application(s run.State) *gap {
 			return lacks(fault.HoldLost, "%s was frozen before the application was at rest", f.Mount)
 		}
 	}
-	return lost(s.Thaw.Evidence, func(subject string) bool { return subject == subjectApplication })
+	return lost(s.Thaw.Evidence, theApplication)
 }
 
 // frozen says what was frozen, for a sentence.
