@@ -62,7 +62,13 @@ func Check(in Input) error {
 	if text, err := json.Marshal(p); err != nil || len(text) > maxPolicy {
 		return fault.Input("policy", "wants at most %d bytes, got %d", maxPolicy, len(text))
 	}
-	return p.Check()
+	if err := p.Check(); err != nil {
+		return err
+	}
+	if p.Application.Kind == policy.VSS {
+		return fault.Input("policy.application.kind", "is vss, which no run can do yet: wants none or script")
+	}
+	return nil
 }
 
 // Do makes the plan. Codes: InvalidInput, Instance*, AgentOffline,
@@ -81,9 +87,10 @@ func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	if !instance.Running {
 		return nil, fault.New(fault.InstanceNotRunning, "%s is %s", instance.ID, instance.State)
 	}
-	if instance.Tags[cloud.TagOptIn] != "true" {
-		return nil, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=true", instance.ID, cloud.TagOptIn)
+	if instance.Tags[p.OptIn.Key] != p.OptIn.Value {
+		return nil, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=%s", instance.ID, p.OptIn.Key, p.OptIn.Value)
 	}
+	p.Tags = policy.Expand(p.Tags, policy.Variables{InstanceID: instance.ID, RunID: in.Run.ID, Policy: p.Name, Time: in.Run.StartedAt})
 	plan := &run.Plan{RunID: in.Run.ID, Target: instance.Target, Policy: p, Filesystems: []protocol.Filesystem{}}
 	if err := volumes(plan, instance); err != nil {
 		return nil, err

@@ -19,58 +19,87 @@ var (
 // the policy's root, so that nothing is touched on a policy's account that
 // could not be carried out.
 func (p Policy) Check() error {
-	a, f := p.Application, p.Freeze
-	switch {
-	case !name.MatchString(p.Name):
-		return fault.Input("policy.name", "wants 1-64 letters, digits, dots, dashes or underscores, got %q", p.Name)
-	case a.Kind != None && a.Kind != Script:
-		return fault.Input("policy.application.kind", "wants none or script, got %q", a.Kind)
-	case a.Kind == Script && a.PreScript == "":
-		return fault.Input("policy.application.preScript", "is missing: kind script needs it")
-	case a.Kind == Script && a.PostScript == "":
-		return fault.Input("policy.application.postScript", "is missing: without it nothing releases the application")
-	case a.Kind == None && a.PreScript != "":
-		return fault.Input("policy.application.preScript", "is given, but kind is none")
-	case a.Kind == None && a.PostScript != "":
-		return fault.Input("policy.application.postScript", "is given, but kind is none")
-	case a.TimeoutSeconds < 10 || a.TimeoutSeconds > 120:
-		return fault.Input("policy.application.timeoutSeconds", "wants 10-120, got %d", a.TimeoutSeconds)
-	case a.Retries < 0 || a.Retries > 3:
-		return fault.Input("policy.application.retries", "wants 0-3, got %d", a.Retries)
-	case f.DeadlineSeconds < 5 || f.DeadlineSeconds > 300:
-		return fault.Input("policy.freeze.deadlineSeconds", "wants 5-300, got %d", f.DeadlineSeconds)
-	case f.Root != Refuse && f.Root != Allow:
-		return fault.Input("policy.freeze.root", "wants refuse or allow, got %q", f.Root)
-	case len(f.Mounts) > 64:
-		return fault.Input("policy.freeze.mounts", "wants at most 64 mounts, got %d", len(f.Mounts))
-	case p.OnFailure != Degrade && p.OnFailure != Fail:
-		return fault.Input("policy.onFailure", "wants degrade or fail, got %q", p.OnFailure)
-	case p.Completion.TimeoutMinutes < 1 || p.Completion.TimeoutMinutes > 1440:
-		return fault.Input("policy.completion.timeoutMinutes", "wants 1-1440, got %d", p.Completion.TimeoutMinutes)
-	case len(p.Volumes.ExcludeIDs) > 40:
-		return fault.Input("policy.volumes.excludeIds", "wants at most 40 volumes, got %d", len(p.Volumes.ExcludeIDs))
+	if all := p.complaints(); len(all) > 0 {
+		return fault.Input("policy."+all[0].Field, "%s", all[0].Message)
 	}
-	if a.Kind == Script {
-		for field, script := range map[string]string{"preScript": a.PreScript, "postScript": a.PostScript} {
-			if err := Path("policy.application."+field, script); err != nil {
-				return err
-			}
-		}
+	return nil
+}
+
+// complaints is all that is wrong, in the order of the fields.
+func (p Policy) complaints() (c complaints) {
+	if !name.MatchString(p.Name) {
+		c.add("name", "wants 1-64 letters, digits, dots, dashes or underscores, got %q", p.Name)
 	}
-	for i, m := range f.Mounts {
-		if err := Path(fmt.Sprintf("policy.freeze.mounts[%d]", i), m); err != nil {
-			return err
-		}
+	c.optIn(p.OptIn)
+	c.application(p.Application)
+	c.freeze(p)
+	if len(p.Volumes.ExcludeIDs) > 40 {
+		c.add("volumes.excludeIds", "wants at most 40 volumes, got %d", len(p.Volumes.ExcludeIDs))
 	}
 	for i, v := range p.Volumes.ExcludeIDs {
 		if !volume.MatchString(v) {
-			return fault.Input(fmt.Sprintf("policy.volumes.excludeIds[%d]", i), "wants a volume id, got %q", v)
+			c.add(fmt.Sprintf("volumes.excludeIds[%d]", i), "wants a volume id, got %q", v)
 		}
 	}
-	if err := tags("policy.volumes.excludeTags", p.Volumes.ExcludeTags); err != nil {
-		return err
+	c.sought("volumes.excludeTags", p.Volumes.ExcludeTags, false)
+	if p.OnFailure != Degrade && p.OnFailure != Fail {
+		c.add("onFailure", "wants degrade or fail, got %q", p.OnFailure)
 	}
-	return tags("policy.tags", p.Tags)
+	c.within("completion.timeoutMinutes", p.Completion.TimeoutMinutes, 1, 1440)
+	c.written("tags", p.Tags)
+	return c
+}
+
+func (c *complaints) within(field string, got, least, most int) {
+	if got < least || got > most {
+		c.add(field, "wants %d-%d, got %d", least, most, got)
+	}
+}
+
+func (c *complaints) application(a Application) {
+	scripts := []struct{ field, path, missing string }{
+		{"application.preScript", a.PreScript, "is missing: kind script needs it"},
+		{"application.postScript", a.PostScript, "is missing: without it nothing releases the application"},
+	}
+	switch a.Kind {
+	case Script:
+		for _, s := range scripts {
+			if s.path == "" {
+				c.add(s.field, "%s", s.missing)
+			} else if err := Path(s.field, s.path); err != nil {
+				*c = append(*c, err.(*fault.Error))
+			}
+		}
+	case None, VSS:
+		for _, s := range scripts {
+			if s.path != "" {
+				c.add(s.field, "is given, but kind is %s", a.Kind)
+			}
+		}
+	default:
+		c.add("application.kind", "wants none, script or vss, got %q", a.Kind)
+	}
+	c.within("application.timeoutSeconds", a.TimeoutSeconds, 10, 120)
+	c.within("application.retries", a.Retries, 0, 3)
+}
+
+func (c *complaints) freeze(p Policy) {
+	f := p.Freeze
+	c.within("freeze.deadlineSeconds", f.DeadlineSeconds, 5, 300)
+	if f.Root != Refuse && f.Root != Allow {
+		c.add("freeze.root", "wants refuse or allow, got %q", f.Root)
+	}
+	switch {
+	case len(f.Mounts) > 64:
+		c.add("freeze.mounts", "wants at most 64 mounts, got %d", len(f.Mounts))
+	case len(f.Mounts) > 0 && p.Application.Kind == VSS:
+		c.add("freeze.mounts", "is given, but with kind vss Windows itself holds the filesystems")
+	}
+	for i, m := range f.Mounts {
+		if err := Path(fmt.Sprintf("freeze.mounts[%d]", i), m); err != nil {
+			*c = append(*c, err.(*fault.Error))
+		}
+	}
 }
 
 // Path refuses what is not an absolute, clean path of harmless characters:
@@ -87,28 +116,6 @@ func Path(field, p string) error {
 	for _, r := range p {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+@:, ", r) {
 			return fault.Input(field, "has the character %q, which is not allowed in a path", r)
-		}
-	}
-	return nil
-}
-
-// Tags of a snapshot besides ours: the provider allows 50 in all.
-const maxTags = 40
-
-var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
-
-func tags(field string, m map[string]string) error {
-	if len(m) > maxTags {
-		return fault.Input(field, "wants at most %d tags, got %d", maxTags, len(m))
-	}
-	for k, v := range m {
-		switch {
-		case k == "" || len(k) > 128 || !tagText.MatchString(k):
-			return fault.Input(field, "has the key %q, which is not a tag key", k)
-		case len(v) > 256 || !tagText.MatchString(v):
-			return fault.Input(field+"."+k, "has the value %q, which is not a tag value", v)
-		case strings.HasPrefix(k, "quiesce:") || strings.HasPrefix(k, "aws:") || strings.HasPrefix(k, "acs:"):
-			return fault.Input(field, "has the key %q, which is reserved", k)
 		}
 	}
 	return nil

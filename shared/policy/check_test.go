@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 		{"a name with a substitution", func(p *policy.Policy) { p.Name = "$(id)" }, "policy.name"},
 		{"an unknown onFailure", func(p *policy.Policy) { p.OnFailure = "ignore" }, "policy.onFailure"},
 		{"a malformed volume", func(p *policy.Policy) { p.Volumes.ExcludeIDs = []string{"vol-XYZ"} }, "policy.volumes.excludeIds[0]"},
-		{"a reserved tag", func(p *policy.Policy) { p.Tags = map[string]string{"quiesce:run": "x"} }, "policy.tags"},
+		{"a reserved tag", func(p *policy.Policy) { p.Tags = map[string]string{"quiesce:run": "x"} }, "policy.tags.quiesce:run"},
 		{"a tag with a quote", func(p *policy.Policy) { p.Tags = map[string]string{"a": `"`} }, "policy.tags.a"},
 		{"a completion of 0", func(p *policy.Policy) { p.Completion.TimeoutMinutes = 0 }, "policy.completion.timeoutMinutes"},
 	}

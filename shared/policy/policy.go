@@ -8,26 +8,34 @@ import (
 	"time"
 )
 
-// Policy with its zero fields means Default: decode it from JSON, or start
-// from Default, to have them filled in.
+// Policy is what one run needs of a policy file. With its zero fields it means
+// Default: decode it from JSON, or start from Default, to have them filled in.
 type Policy struct {
-	Name        string            `json:"name"`
+	Name        string            `json:"name"`  // 1-64 letters, digits, dots, dashes, underscores; default "default"
+	OptIn       OptIn             `json:"optIn"` // the tag without which an instance is not commanded
 	Application Application       `json:"application"`
 	Freeze      Freeze            `json:"freeze"`
 	Volumes     Volumes           `json:"volumes"`
-	OnFailure   OnFailure         `json:"onFailure"`
+	OnFailure   OnFailure         `json:"onFailure"` // degrade (default), fail
 	Completion  Completion        `json:"completion"`
-	Tags        map[string]string `json:"tags,omitempty"` // put on every snapshot besides Quiesce's own
+	Tags        map[string]string `json:"tags,omitempty"` // put on every snapshot besides Quiesce's own, variables expanded; empty: none
+}
+
+// OptIn is the tag by which an instance's owner lets it be commanded. Both
+// parts must match, and neither may be empty: nobody opts in by accident.
+type OptIn struct {
+	Key   string `json:"key"`   // default quiesce:opt-in
+	Value string `json:"value"` // default true
 }
 
 // Application tells how the application is brought to rest. The scripts are
 // absolute paths on the instance, owned and writable by root alone.
 type Application struct {
-	Kind           string `json:"kind"` // none (default), script
-	PreScript      string `json:"preScript,omitempty"`
-	PostScript     string `json:"postScript,omitempty"`
-	TimeoutSeconds int    `json:"timeoutSeconds"` // 10-120 for each script, default 10
-	Retries        int    `json:"retries"`        // 0-3, default 0
+	Kind           string `json:"kind"`                 // none (default), script; vss is known, and refused by precheck until it is built
+	PreScript      string `json:"preScript,omitempty"`  // with kind script, and only then
+	PostScript     string `json:"postScript,omitempty"` // with kind script, and only then
+	TimeoutSeconds int    `json:"timeoutSeconds"`       // 10-120 for each script, default 10
+	Retries        int    `json:"retries"`              // 0-3, default 0
 }
 
 // Limit is the longest that one stage's script may take, retries included.
@@ -42,6 +50,7 @@ func (a Application) Limit() time.Duration {
 const (
 	None   = "none"
 	Script = "script"
+	VSS    = "vss" // Windows' own shadow copies; no run can do it yet
 )
 
 // Freeze tells which filesystems are held. DeadlineSeconds is when the
@@ -61,9 +70,9 @@ const (
 
 // Volumes tells which attached volumes the set leaves out.
 type Volumes struct {
-	ExcludeBoot bool              `json:"excludeBoot"` // default true
-	ExcludeIDs  []string          `json:"excludeIds,omitempty"`
-	ExcludeTags map[string]string `json:"excludeTags,omitempty"` // any match; an empty value matches every value
+	ExcludeBoot bool              `json:"excludeBoot"`           // default true
+	ExcludeIDs  []string          `json:"excludeIds,omitempty"`  // empty: none by id; each must be attached
+	ExcludeTags map[string]string `json:"excludeTags,omitempty"` // any match; an empty value matches every value; empty: none by tag
 }
 
 // Asked names what the policy wants proved: application, filesystem or crash.
@@ -94,6 +103,7 @@ type Completion struct {
 func Default() Policy {
 	return Policy{
 		Name:        "default",
+		OptIn:       OptIn{Key: "quiesce:opt-in", Value: "true"},
 		Application: Application{Kind: None, TimeoutSeconds: 10},
 		Freeze:      Freeze{Enabled: true, DeadlineSeconds: 60, Root: Refuse},
 		Volumes:     Volumes{ExcludeBoot: true},
