@@ -120,7 +120,7 @@ func rehearse(ctx context.Context, o Options, s stage, a *account, tell Progress
 	if err := rest(ctx, settle); err != nil {
 		return err
 	}
-	if err := a.released(ctx, o, record, tell); err != nil {
+	if err := a.released(ctx, o, record); err != nil {
 		return err
 	}
 	r.LeftFrozen = s.leftFrozen()
@@ -165,11 +165,11 @@ func (a *account) execute(ctx context.Context, o Options, s stage, tell Progress
 	return history.Follow(ctx, a.sfn, *started.ExecutionArn, tell.Passage)
 }
 
-// released waits for the janitor where the execution did not end by itself, at
-// most until the deadline, by which the instance must have let go.
-func (a *account) released(ctx context.Context, o Options, record *history.Record, tell Progress) error {
-	if record.Status == "SUCCEEDED" || record.State.Prescript == nil && record.State.Thaw != nil {
-		return nil
+// released waits for the janitor where the execution ended without a thaw, at
+// most until the deadline, by which the instance has let go by itself.
+func (a *account) released(ctx context.Context, o Options, record *history.Record) error {
+	if record.State.Plan == nil || record.State.Thaw != nil {
+		return nil // nothing was touched, or it was thawed
 	}
 	deadline := time.Now().Add(time.Duration(o.Deadline) * time.Second)
 	for a.janitors.Load() == 0 && time.Now().Before(deadline) {
@@ -177,7 +177,6 @@ func (a *account) released(ctx context.Context, o Options, record *history.Recor
 			return err
 		}
 	}
-	tell.Say("the janitor has been there")
 	return nil
 }
 

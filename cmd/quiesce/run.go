@@ -13,6 +13,7 @@ import (
 
 	"github.com/quiesce/quiesce/local"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
+	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -119,6 +120,9 @@ func verdict(r *local.Report) string {
 	}
 	t.AppendRow(table.Row{"verdict", color.Sprint(level) + ", " + string(r.Outcome)})
 	t.AppendRow(table.Row{"because", text.WrapSoft(r.Reason, 90)})
+	if next := fault.Code(r.Code).NextMove(); next != "" {
+		t.AppendRow(table.Row{"next move", text.WrapSoft(next, 90)})
+	}
 	t.AppendRow(table.Row{"frozen window", fmt.Sprintf("%.0f ms, %.0f ms beyond the snapshot call of %.0f ms", r.FrozenMs, max(0, r.FrozenMs-r.SnapshotCallMs), r.SnapshotCallMs)})
 	t.AppendRow(table.Row{"application pause", fmt.Sprintf("%.0f ms, as the writer saw it", r.ApplicationPauseMs)})
 	t.AppendRow(table.Row{"set", strings.Join(r.Set, " ")})

@@ -51,12 +51,12 @@ var (
 // Check refuses a malformed request by the name of its field.
 func Check(in Input) error {
 	switch {
-	case !runID.MatchString(in.Run.ID):
-		return fault.Input("run.id", "wants 1-80 letters, digits, dashes or underscores, got %q", in.Run.ID)
 	case in.Request.InstanceID == "":
 		return fault.Input("instanceId", "is missing")
 	case !instanceID.MatchString(in.Request.InstanceID):
 		return fault.Input("instanceId", "wants an instance id such as i-0abc12345678def90, got %q", in.Request.InstanceID)
+	case !runID.MatchString(in.Run.ID):
+		return fault.Input("run.id", "wants 1-80 letters, digits, dashes or underscores, got %q", in.Run.ID)
 	}
 	p := in.Request.Policy.WithDefaults()
 	if text, err := json.Marshal(p); err != nil || len(text) > maxPolicy {

@@ -15,6 +15,7 @@ import (
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/step"
 	"github.com/quiesce/quiesce/shared/telemetry"
 )
 
@@ -112,7 +113,7 @@ func paused(s run.State) bool {
 }
 
 func sentence(f *run.Failure) string {
-	text, _, _ := telemetry.Explain(*f)
+	text, _, _ := step.Explain(f.Error, f.Cause)
 	return text
 }
 

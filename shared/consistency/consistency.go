@@ -12,6 +12,7 @@ import (
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/step"
 )
 
 // Finding is what was proved, why not more, and the code of what prevented it.
@@ -57,7 +58,11 @@ func lacks(code fault.Code, format string, args ...any) *gap {
 
 // caught is the gap of a step that failed.
 func caught(what string, f *run.Failure) *gap {
-	return &gap{fault.Code(f.Error), what + " failed: " + f.Error}
+	sentence, _, _ := step.Explain(f.Error, f.Cause)
+	if sentence != f.Error {
+		sentence = f.Error + ": " + sentence
+	}
+	return &gap{fault.Code(f.Error), what + " failed: " + sentence}
 }
 
 // set wants one snapshot of every planned volume, all completed.

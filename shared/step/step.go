@@ -121,3 +121,20 @@ func Unstamp(message string) (sentence, name string, started, ended time.Time, o
 	}
 	return m[1], m[2], started, started.Add(took), true
 }
+
+// Explain reads a caught failure's sentence and times out of its cause, the
+// JSON document of a function that failed, or plain text from the service. A
+// failure without any sentence is explained by its error's name.
+func Explain(name, cause string) (sentence string, started, ended time.Time) {
+	var doc struct {
+		Message string `json:"errorMessage"`
+	}
+	if err := json.Unmarshal([]byte(cause), &doc); err == nil && doc.Message != "" {
+		cause = doc.Message
+	}
+	sentence, _, started, ended, _ = Unstamp(cause)
+	if sentence == "" {
+		sentence = name
+	}
+	return sentence, started, ended
+}

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/quiesce/quiesce/events"
@@ -30,30 +29,13 @@ func Succeeded(who events.Subject, name string, r run.Record) events.Event {
 // Failed is the event of a step that a Catch recorded. Its times are in the
 // message that the step stamped; one that never answered has only now.
 func Failed(who events.Subject, name string, f run.Failure, now time.Time) events.Event {
-	reason, started, ended := Explain(f)
+	reason, started, ended := step.Explain(f.Error, f.Cause)
 	if ended.IsZero() {
 		ended = now
 	}
 	return events.Event{Type: events.TypeStep, Time: ended, Detail: events.Step{
 		Subject: who, Step: name, Status: events.Errored, Code: f.Error, Reason: reason, StartedAt: started, EndedAt: ended,
 	}}
-}
-
-// Explain reads a caught failure's sentence and times out of its cause, the
-// JSON document of a function that failed, or plain text from the service.
-func Explain(f run.Failure) (sentence string, started, ended time.Time) {
-	var doc struct {
-		Message string `json:"errorMessage"`
-	}
-	text := f.Cause
-	if err := json.Unmarshal([]byte(f.Cause), &doc); err == nil && doc.Message != "" {
-		text = doc.Message
-	}
-	sentence, _, started, ended, _ = step.Unstamp(text)
-	if sentence == "" {
-		sentence = f.Error
-	}
-	return sentence, started, ended
 }
 
 // Deferred are the events of the steps inside the application's pause, which
@@ -69,7 +51,7 @@ func Deferred(who events.Subject, s run.State, now time.Time) (list []events.Eve
 	if s.Set != nil {
 		snapshot = &s.Set.Record
 	}
-	for _, step := range []struct {
+	for _, s := range []struct {
 		name    string
 		done    *run.Record
 		failure *run.Failure
@@ -79,10 +61,10 @@ func Deferred(who events.Subject, s run.State, now time.Time) (list []events.Eve
 		{"snapshot", snapshot, s.Failures.Snapshot},
 	} {
 		switch {
-		case step.failure != nil:
-			list = append(list, Failed(who, step.name, *step.failure, now))
-		case step.done != nil:
-			list = append(list, Succeeded(who, step.name, *step.done))
+		case s.failure != nil:
+			list = append(list, Failed(who, s.name, *s.failure, now))
+		case s.done != nil:
+			list = append(list, Succeeded(who, s.name, *s.done))
 		}
 	}
 	return list
