@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"context"
 	"errors"
 	"sync"
 )
@@ -94,34 +93,33 @@ var errSibling = errors.New("another branch failed")
 // fan runs n branches, at most limit at a time. The first failure stops the
 // others and is the state's; a stop from above stays a stop.
 func (b *branch) fan(n, limit int, do func(child *branch, i int) (any, error)) ([]any, error) {
-	ctx, cancel := context.WithCancelCause(b.ctx)
-	defer cancel(nil)
 	var (
+		alive = b.life.below()
 		out   = make([]any, n)
-		slots = make(chan struct{}, max(limit, 1))
-		group sync.WaitGroup
+		gate  turnstile
 		once  sync.Once
 		first error
 	)
 	for i := range n {
-		child := b.fork(ctx, i)
-		slots <- struct{}{}
-		if ctx.Err() != nil {
+		child := b.fork(alive, i)
+		gate.enter(b.x.Clock, max(limit, 1))
+		if alive.over() != nil {
+			gate.leave()
 			break
 		}
-		group.Go(func() {
-			defer func() { <-slots }()
+		b.x.Clock.Go(func() {
+			defer gate.leave()
 			v, err := do(child, i)
 			if err != nil {
 				once.Do(func() { first = err })
-				cancel(errSibling)
+				alive.end(errSibling)
 			}
 			out[i] = v
 		})
 	}
-	group.Wait()
-	if b.ctx.Err() != nil && (first != nil || ctx.Err() != nil) {
-		return nil, &stopped{context.Cause(b.ctx)}
+	gate.empty(b.x.Clock)
+	if err := b.life.over(); err != nil && alive.over() != nil {
+		return nil, err
 	}
 	return out, first
 }

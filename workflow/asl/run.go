@@ -33,22 +33,32 @@ type Execution struct {
 	MachineID, MachineName string          // the state machine's ARN and name
 	Input                  json.RawMessage // empty: {}
 	Tasks                  Tasks
-	Work                   *sync.WaitGroup // counts invocations until they end, also those that were given up on; nil: nobody waits
-	Seed                   uint64          // of jitter and States.UUID
-	Observe                func(Event)     // called for every event in its order, one at a time; nil: none
+	Work                   *sync.WaitGroup     // counts invocations until they end, also those that were given up on; nil: nobody waits
+	Seed                   uint64              // of jitter and States.UUID
+	Observe                func(Event)         // called for every event in its order, one at a time; nil: none
+	Clock                  Clock               // nil: Wall
+	Child                  func(Execution) Kin // is told of every child of a distributed Map; nil: nobody is
 }
 
 // Run executes the machine and returns its output. The error is a *Failure.
 // Cancelling ctx aborts the execution past every Catch, as StopExecution does;
 // a cause that is an *Error names the reason.
 func (m *Machine) Run(ctx context.Context, x Execution) (json.RawMessage, error) {
-	if m.TimeoutSeconds > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, seconds(m.TimeoutSeconds), errExpired)
-		defer cancel()
+	if x.Clock == nil {
+		x.Clock = Wall{}
 	}
-	r := &execution{Execution: x, started: time.Now()}
-	b := &branch{x: r, ctx: ctx, fx: &effects{rand.New(rand.NewPCG(x.Seed, 0))}}
+	alive := &life{}
+	if m.TimeoutSeconds > 0 {
+		alive.deadline = x.Clock.Now().Add(seconds(m.TimeoutSeconds))
+	}
+	defer context.AfterFunc(ctx, func() { alive.end(context.Cause(ctx)) })()
+	return m.run(ctx, alive, x)
+}
+
+// run is one execution from its first event to its last.
+func (m *Machine) run(ctx context.Context, alive *life, x Execution) (json.RawMessage, error) {
+	r := &execution{Execution: x, started: x.Clock.Now()}
+	b := &branch{x: r, ctx: ctx, life: alive, fx: &effects{rand.New(rand.NewPCG(x.Seed, 0))}}
 	b.scope.context = b.contextObject
 	if len(x.Input) == 0 {
 		x.Input = json.RawMessage("{}")
@@ -101,7 +111,8 @@ type execution struct {
 // copied on write, chance is drawn from the branch's own source.
 type branch struct {
 	x     *execution
-	ctx   context.Context
+	ctx   context.Context // its values alone
+	life  *life
 	fx    *effects
 	prev  int64 // the event before
 	state string
@@ -113,8 +124,8 @@ type branch struct {
 
 // fork makes a branch with a source of chance that depends on its number
 // alone, not on which branch gets there first.
-func (b *branch) fork(ctx context.Context, n int) *branch {
-	child := &branch{x: b.x, ctx: ctx, prev: b.prev, item: b.item,
+func (b *branch) fork(alive *life, n int) *branch {
+	child := &branch{x: b.x, ctx: b.ctx, life: alive, prev: b.prev, item: b.item,
 		fx: &effects{rand.New(rand.NewPCG(b.fx.rand.Uint64(), uint64(n)))}}
 	child.scope.context = child.contextObject
 	return child
@@ -156,7 +167,7 @@ func (b *branch) record(e Event) {
 	b.x.mu.Lock()
 	defer b.x.mu.Unlock()
 	b.x.events++
-	e.ID, e.PreviousID, e.Timestamp = b.x.events, b.prev, time.Now()
+	e.ID, e.PreviousID, e.Timestamp = b.x.events, b.prev, b.x.Clock.Now()
 	b.prev = e.ID
 	if b.x.Observe != nil {
 		b.x.Observe(e)
@@ -174,7 +185,10 @@ func (b *branch) finish(e Event) {
 // alive tells why the branch must not go on, nil if it may.
 func (b *branch) alive() error {
 	if b.ctx.Err() != nil {
-		return &stopped{context.Cause(b.ctx)}
+		b.life.end(context.Cause(b.ctx)) // whoever tells it may not have come to it yet
+	}
+	if err := b.life.over(); err != nil {
+		return err
 	}
 	b.x.mu.Lock()
 	defer b.x.mu.Unlock()
@@ -190,7 +204,7 @@ func (b *branch) walk(m *Machine, data document) (document, error) {
 		if err := b.alive(); err != nil {
 			return document{}, err
 		}
-		b.state, b.since, b.tries = s.Name, time.Now(), 0
+		b.state, b.since, b.tries = s.Name, b.x.Clock.Now(), 0
 		b.record(Event{Type: s.Type + "StateEntered", Name: s.Name, Input: data.text})
 		out, next, err := b.enter(s, data)
 		if err != nil {
@@ -307,24 +321,34 @@ func (b *branch) wait(s *State, in scope) error {
 		if !ok {
 			return runtimeError("The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string")
 		}
-		d = time.Until(at)
+		d = at.Sub(b.x.Clock.Now())
 	}
 	return b.sleep(d)
 }
 
-// sleep waits, in virtual time inside a synctest bubble.
+// sleep waits, unless the branch is stopped.
 func (b *branch) sleep(d time.Duration) error {
 	if d <= 0 {
 		return nil
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-b.ctx.Done():
-		return &stopped{context.Cause(b.ctx)}
+	_, err := b.await(d)
+	return err
+}
+
+// await waits for a gate or for d to pass, which is -1, unless the branch is
+// stopped or the machine's time is over.
+func (b *branch) await(d time.Duration, gates ...*Gate) (int, error) {
+	last := false
+	if end := b.life.deadline; !end.IsZero() {
+		if left := max(0, end.Sub(b.x.Clock.Now())); d < 0 || left < d {
+			d, last = left, true
+		}
 	}
+	i := b.x.Clock.Wait(d, append([]*Gate{&b.life.gate}, gates...)...)
+	if i < 0 && last {
+		b.life.end(errExpired)
+	}
+	return max(i-1, -1), b.life.over()
 }
 
 // seconds reads a whole number of seconds, not negative.

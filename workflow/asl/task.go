@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -176,68 +177,72 @@ var (
 
 type heartbeats struct{}
 
+// pulse is heard by the state that waits for a task.
+type pulse struct {
+	mu   sync.Mutex
+	beat *Gate
+}
+
+func (p *pulse) next() *Gate {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.beat = new(Gate)
+	return p.beat
+}
+
 // Heartbeat tells the task's state that its work goes on.
 func Heartbeat(ctx context.Context) {
-	if beat, ok := ctx.Value(heartbeats{}).(chan struct{}); ok {
-		select {
-		case beat <- struct{}{}:
-		default:
-		}
+	if p, ok := ctx.Value(heartbeats{}).(*pulse); ok {
+		p.mu.Lock()
+		beat := p.beat
+		p.mu.Unlock()
+		beat.Open()
 	}
 }
 
 // invoke waits for the invocation or gives up on it, and lets it go on alone.
 func (b *branch) invoke(resource string, input json.RawMessage, timeout, heartbeat int) (json.RawMessage, error) {
 	ctx := context.WithoutCancel(b.ctx)
-	var beat chan struct{}
+	p := &pulse{beat: new(Gate)}
 	if heartbeat > 0 {
-		beat = make(chan struct{}, 1)
-		ctx = context.WithValue(ctx, heartbeats{}, beat)
+		ctx = context.WithValue(ctx, heartbeats{}, p)
 	}
-	type reply struct {
+	var (
 		output json.RawMessage
-		err    error
-	}
-	done := make(chan reply, 1)
+		failed error
+		done   Gate
+	)
 	if b.x.Work != nil {
 		b.x.Work.Add(1)
 	}
-	go func() {
+	b.x.Clock.Go(func() {
 		if b.x.Work != nil {
 			defer b.x.Work.Done()
 		}
-		output, err := b.x.Tasks.Invoke(ctx, resource, input)
-		done <- reply{output, err}
-	}()
-	total, stopTotal := after(timeout)
-	defer stopTotal()
+		output, failed = b.x.Tasks.Invoke(ctx, resource, input)
+		done.Open()
+	})
+	end := b.x.Clock.Now().Add(seconds(timeout))
 	for {
-		silence, stopSilence := after(heartbeat)
-		select {
-		case r := <-done:
-			stopSilence()
-			return r.output, r.err
-		case <-total:
-			stopSilence()
-			return nil, errTimeout
-		case <-silence:
+		limit, silence := time.Duration(-1), seconds(heartbeat)
+		if timeout > 0 {
+			limit = max(0, end.Sub(b.x.Clock.Now()))
+		}
+		silent := heartbeat > 0 && (limit < 0 || silence < limit)
+		if silent {
+			limit = silence
+		}
+		switch i, err := b.await(limit, &done, p.next()); {
+		case err != nil:
+			return nil, err
+		case i == 0:
+			return output, failed
+		case i < 0 && silent:
 			return nil, errSilent
-		case <-beat:
-			stopSilence()
-		case <-b.ctx.Done():
-			stopSilence()
-			return nil, &stopped{context.Cause(b.ctx)}
+		case i < 0:
+			return nil, errTimeout
 		}
 	}
-}
-
-// after is a timer's channel, one that never fires for 0.
-func after(n int) (<-chan time.Time, func()) {
-	if n == 0 {
-		return nil, func() {}
-	}
-	t := time.NewTimer(seconds(n))
-	return t.C, func() { t.Stop() }
 }
 
 func number(n int) json.Number { return json.Number(strconv.Itoa(n)) }
