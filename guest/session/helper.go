@@ -95,7 +95,7 @@ func (h *Helper) find(ctx context.Context, req protocol.Request) (*session, prot
 		return nil, recorded(*rec, req.Verb)
 	}
 	if !opens {
-		return nil, failed(fault.New(fault.NoSession, "no session of run %s is known here", req.RunID))
+		return nil, h.unknown(req)
 	}
 	if err := Late(req, h.host.Stamp().Wall); err != nil {
 		return nil, failed(err)
@@ -106,6 +106,21 @@ func (h *Helper) find(ctx context.Context, req protocol.Request) (*session, prot
 	}
 	h.open = s
 	return s, protocol.Reply{}
+}
+
+// unknown answers for a run that nobody began here. A thaw is kept on record:
+// the begin that it overtook must not open a session that nobody would end.
+func (h *Helper) unknown(req protocol.Request) protocol.Reply {
+	reply := failed(fault.New(fault.NoSession, "no session of run %s is known here", req.RunID))
+	if req.Verb == protocol.Thaw {
+		now := h.host.Stamp()
+		_ = h.host.Save(Record{ // without it a late begin is left to its session's deadline
+			RunID: req.RunID, OpenedAt: now, EndsAt: now,
+			Evidence: protocol.Evidence{RunID: req.RunID, BootID: h.host.BootID(), Phase: protocol.Released},
+			Replies:  map[protocol.Verb]protocol.Reply{protocol.Thaw: reply},
+		})
+	}
+	return reply
 }
 
 // Recorded answers a verb of a run that has ended, from the records alone. The

@@ -165,9 +165,17 @@ func TestCycle(t *testing.T) {
 
 func TestOrderOfVerbs(t *testing.T) {
 	run(t, "unknown run", func(r *rig) {
-		for _, v := range []protocol.Verb{protocol.Freeze, protocol.Probe, protocol.Thaw, protocol.Status} {
+		for _, v := range []protocol.Verb{protocol.Freeze, protocol.Probe, protocol.Status, protocol.Thaw} {
 			r.verb(v, fault.NoSession)
 		}
+	})
+	run(t, "begin after a thaw that overtook it", func(r *rig) {
+		r.verb(protocol.Thaw, fault.NoSession)
+		r.ask(beginRequest("r1", script, "/data"), fault.NoSession)
+		r.verb(protocol.Thaw, fault.NoSession)
+		r.happened()
+		r.ask(beginRequest("r2", script, "/data"), "")
+		r.ask(request(protocol.Thaw, "r2"), "")
 	})
 	run(t, "another run", func(r *rig) {
 		r.begin(none, "")
@@ -179,8 +187,8 @@ func TestOrderOfVerbs(t *testing.T) {
 		r.ask(request(protocol.Thaw, "r2"), fault.NoSession)
 		r.verb(protocol.Probe, "")
 		r.verb(protocol.Thaw, "")
-		r.ask(beginRequest("r2", none, "/data"), "")
-		r.ask(request(protocol.Thaw, "r2"), "")
+		r.ask(beginRequest("r3", none, "/data"), "")
+		r.ask(request(protocol.Thaw, "r3"), "")
 		r.verb(protocol.Status, "")
 	})
 	run(t, "freeze after thaw", func(r *rig) {
