@@ -83,8 +83,10 @@ func (p *parser) task(s *State, f *fields) {
 	case p.symbolic && symbolic.MatchString(s.Resource):
 	case !arn.MatchString(s.Resource):
 		f.fault("Resource", "%q is no ARN", s.Resource)
-	case strings.HasSuffix(s.Resource, ".waitForTaskToken") || strings.Contains(s.Resource, ":activity:"):
-		f.fault("Resource", "%q: callbacks and activities are not supported", s.Resource)
+	case s.Callback() && !waits.MatchString(s.Resource):
+		f.fault("Resource", "%q: of callbacks lambda:invoke's alone is supported", s.Resource)
+	case strings.Contains(s.Resource, ":activity:"):
+		f.fault("Resource", "%q: activities are not supported", s.Resource)
 	}
 	s.TimeoutSeconds, s.TimeoutSecondsPath = f.seconds("TimeoutSeconds")
 	s.HeartbeatSeconds, s.HeartbeatSecondsPath = f.seconds("HeartbeatSeconds")

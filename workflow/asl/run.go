@@ -37,6 +37,7 @@ type Execution struct {
 	Seed                   uint64              // of jitter and States.UUID
 	Observe                func(Event)         // called for every event in its order, one at a time; nil: none
 	Clock                  Clock               // nil: Wall
+	Callbacks              *Callbacks          // by which tasks are answered; nil: nobody can
 	Child                  func(Execution) Kin // is told of every child of a distributed Map; nil: nobody is
 }
 
@@ -46,6 +47,9 @@ type Execution struct {
 func (m *Machine) Run(ctx context.Context, x Execution) (json.RawMessage, error) {
 	if x.Clock == nil {
 		x.Clock = Wall{}
+	}
+	if x.Callbacks == nil {
+		x.Callbacks = &Callbacks{}
 	}
 	alive := &life{}
 	if m.TimeoutSeconds > 0 {
@@ -118,7 +122,8 @@ type branch struct {
 	state string
 	since time.Time // the state was entered
 	tries int
-	item  any // of a Map, else nil
+	token string // of a task that waits for an answer, else empty
+	item  any    // of a Map, else nil
 	scope scope
 }
 
@@ -155,6 +160,9 @@ func (b *branch) contextObject() any {
 		"State": map[string]any{
 			"EnteredTime": b.since.UTC().Format("2006-01-02T15:04:05.000Z"), "Name": b.state, "RetryCount": number(b.tries),
 		},
+	}
+	if b.token != "" {
+		object["Task"] = map[string]any{"Token": b.token}
 	}
 	if b.item != nil {
 		object["Map"] = map[string]any{"Item": b.item}

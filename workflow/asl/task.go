@@ -113,15 +113,26 @@ func (s *State) limits(in scope) (timeout, heartbeat int, err error) {
 		}
 	}
 	if s.HeartbeatSecondsPath != nil {
-		heartbeat, err = s.HeartbeatSecondsPath.seconds(in, "HeartbeatSecondsPath")
+		if heartbeat, err = s.HeartbeatSecondsPath.seconds(in, "HeartbeatSecondsPath"); err != nil {
+			return 0, 0, err
+		}
 	}
-	return timeout, heartbeat, err
+	if timeout == 0 && s.TimeoutSecondsPath != nil || heartbeat == 0 && s.HeartbeatSecondsPath != nil {
+		return 0, 0, runtimeError("A limit of the state %q is read by a path and is 0, it must be positive", s.Name)
+	}
+	return timeout, heartbeat, nil
 }
 
 func (b *branch) task(s *State, in scope) (any, error) {
 	timeout, heartbeat, err := s.limits(in)
 	if err != nil {
 		return nil, err
+	}
+	var w *waiting
+	if s.Callback() {
+		w = b.x.Callbacks.open(b.newToken())
+		b.token = w.token
+		defer func() { b.token = ""; b.x.Callbacks.close(w) }()
 	}
 	payload, err := s.Parameters.apply(in, b.fx)
 	if err != nil {
@@ -141,7 +152,7 @@ func (b *branch) task(s *State, in scope) (any, error) {
 	scheduled.Type = kind + "Scheduled"
 	b.record(scheduled)
 	b.record(Event{Type: kind + "Started", Resource: s.Resource})
-	output, err := b.invoke(s.Resource, input.text, timeout, heartbeat)
+	output, err := b.invoke(s.Resource, input.text, timeout, heartbeat, w)
 	var result any
 	if err == nil {
 		if result, err = decode(output); err != nil {
@@ -190,28 +201,36 @@ func (p *pulse) next() *Gate {
 	return p.beat
 }
 
+func (p *pulse) feel() {
+	p.mu.Lock()
+	beat := p.beat
+	p.mu.Unlock()
+	beat.Open()
+}
+
 // Heartbeat tells the task's state that its work goes on.
 func Heartbeat(ctx context.Context) {
 	if p, ok := ctx.Value(heartbeats{}).(*pulse); ok {
-		p.mu.Lock()
-		beat := p.beat
-		p.mu.Unlock()
-		beat.Open()
+		p.feel()
 	}
 }
 
-// invoke waits for the invocation or gives up on it, and lets it go on alone.
-func (b *branch) invoke(resource string, input json.RawMessage, timeout, heartbeat int) (json.RawMessage, error) {
+// invoke waits for the invocation, or for its token's answer where there is
+// one, or gives up on it and lets it go on alone.
+func (b *branch) invoke(resource string, input json.RawMessage, timeout, heartbeat int, w *waiting) (json.RawMessage, error) {
 	ctx := context.WithoutCancel(b.ctx)
 	p := &pulse{beat: new(Gate)}
-	if heartbeat > 0 {
+	if w != nil {
+		p = &w.pulse
+	} else if heartbeat > 0 {
 		ctx = context.WithValue(ctx, heartbeats{}, p)
 	}
 	var (
 		output json.RawMessage
 		failed error
-		done   Gate
+		ended  Gate
 	)
+	done := &ended
 	if b.x.Work != nil {
 		b.x.Work.Add(1)
 	}
@@ -220,10 +239,14 @@ func (b *branch) invoke(resource string, input json.RawMessage, timeout, heartbe
 			defer b.x.Work.Done()
 		}
 		output, failed = b.x.Tasks.Invoke(ctx, resource, input)
-		done.Open()
+		ended.Open()
 	})
 	end := b.x.Clock.Now().Add(seconds(timeout))
 	for {
+		beat := p.next()
+		if b.x.Callbacks.answered(w) {
+			return w.output, w.failed
+		}
 		limit, silence := time.Duration(-1), seconds(heartbeat)
 		if timeout > 0 {
 			limit = max(0, end.Sub(b.x.Clock.Now()))
@@ -232,14 +255,20 @@ func (b *branch) invoke(resource string, input json.RawMessage, timeout, heartbe
 		if silent {
 			limit = silence
 		}
-		switch i, err := b.await(limit, &done, p.next()); {
+		switch i, err := b.await(limit, done, beat); {
 		case err != nil:
 			return nil, err
+		case i == 1: // a heartbeat, or the answer
+		case i == 0 && w != nil && failed == nil:
+			b.record(Event{Type: "TaskSubmitted", Resource: resource, Output: output})
+			done = new(Gate) // which stays closed
+		case b.x.Callbacks.close(w):
+			return w.output, w.failed
 		case i == 0:
 			return output, failed
-		case i < 0 && silent:
+		case silent:
 			return nil, errSilent
-		case i < 0:
+		default:
 			return nil, errTimeout
 		}
 	}

@@ -133,6 +133,21 @@ func (t *Template) paths() []*Path {
 	return paths
 }
 
+// Text returns the text that the template writes under a name whatever its
+// input is, empty if it writes none.
+func (t *Template) Text(name string) string {
+	if t == nil {
+		return ""
+	}
+	v := t.literal
+	if sub := t.fields[name]; sub != nil {
+		v = map[string]any{name: sub.literal}
+	}
+	object, _ := v.(map[string]any)
+	text, _ := object[name].(string)
+	return text
+}
+
 // Has reports whether the template writes the field that the names lead to.
 func (t *Template) Has(names ...string) bool {
 	for i, name := range names {
