@@ -20,6 +20,9 @@ const (
 	NothingToSnapshot      Code = "NothingToSnapshot"
 	VolumeUnresolved       Code = "VolumeUnresolved"
 	VolumeUnsupported      Code = "VolumeUnsupported"
+	ApplicationNotFound    Code = "ApplicationNotFound"
+	ApplicationRefused     Code = "ApplicationRefused"
+	ApplicationBusy        Code = "ApplicationBusy"
 	ScriptUnsafe           Code = "ScriptUnsafe"
 	ScriptFailed           Code = "ScriptFailed"
 	ScriptTimedOut         Code = "ScriptTimedOut"
@@ -60,6 +63,9 @@ var table = map[Code]entry{
 	NothingToSnapshot:      {false, "Check the policy's exclusions against the instance's volumes."},
 	VolumeUnresolved:       {false, "Exclude the named mount, or include every volume under it."},
 	VolumeUnsupported:      {false, "Exclude the named volume."},
+	ApplicationNotFound:    {false, "Check that the server runs on the instance and that the policy names its socket or option file."},
+	ApplicationRefused:     {false, "Grant the helper's account on the server what the message names, or change the mode."},
+	ApplicationBusy:        {false, "See which query the message names; raise the wait limits or move the schedule."},
 	ScriptUnsafe:           {false, "Make the script and its folders root's own, writable by root alone, and the script executable."},
 	ScriptFailed:           {false, "Read the script's own log on the instance; run it by hand."},
 	ScriptTimedOut:         {false, "Raise timeoutSeconds or make the script quicker; its processes were killed."},

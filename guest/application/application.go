@@ -1,0 +1,43 @@
+// Package application declares how the helper brings an application to rest,
+// holds it there, proves it, and lets it go. Each kind is a package below;
+// all of them pass the suite in applicationtest.
+package application
+
+import "context"
+
+// Adapter is one application on this machine for one session. Its methods are
+// called one at a time, in the order Quiesce, StillHeld, Release, and never
+// while a filesystem is frozen: even a read may hang then.
+type Adapter interface {
+	// Quiesce brings the application to rest and holds it. It first waits for
+	// a quiet moment and gives up by its own limits: a lock that cannot be had
+	// must never make production queue behind it. On error nothing is held,
+	// and what was attempted has been taken back. Not idempotent. Codes:
+	// ApplicationNotFound, ApplicationRefused, ApplicationBusy.
+	Quiesce(ctx context.Context) (Held, error)
+
+	// StillHeld proves the hold without a break since Quiesce, by the session
+	// itself where a session holds it: the same connection answers under the
+	// same id, without having been opened again. Code: HoldLost.
+	StillHeld(ctx context.Context) error
+
+	// Release lets the application go and restores every setting that was
+	// changed. Idempotent. It returns what a restore needs besides the
+	// volumes, by file name, such as a backup label; usually nothing.
+	Release(ctx context.Context) (files map[string]string, err error)
+
+	// Undo takes back what a session that died may have left in the instance
+	// (not what dies with a connection), from the journal that it kept. It is
+	// called without a Quiesce before it. Idempotent.
+	Undo(ctx context.Context, journal []byte) error
+}
+
+// Held is what a hold is known by.
+type Held struct {
+	SessionID string // of the connection that holds it; empty if none does
+	Version   string // of the server
+}
+
+// Journal keeps, in memory-backed storage, what Undo will need; it is written
+// before the change that it is about.
+type Journal func(entry []byte) error
