@@ -227,6 +227,15 @@ func TestThaw(t *testing.T) {
 		_, err = do[run.Thaw](t, c, "thaw", `{"plan":null}`)
 		refused(t, err, fault.InvalidInput, "")
 	})
+	t.Run("a janitor commands no instance that did not opt in", func(t *testing.T) {
+		c := newCloud()
+		c.instance.Tags = nil
+		_, err := do[run.Thaw](t, c, "thaw", `{"run":{"id":"run-1"},"request":{"instanceId":"i-0abc12345678def90"},"plan":null}`)
+		refused(t, err, fault.InstanceNotOptedIn, "")
+		if len(c.sent) > 0 {
+			t.Errorf("sent %+v", c.sent)
+		}
+	})
 }
 
 func TestPollStatus(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	port "github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/workflow"
 )
@@ -113,6 +114,9 @@ func (p path) leaves(w *world, r *history.Record, asked policy.Policy) {
 	// A session ends by itself after its scripts' time, its window and two minutes.
 	if got := w.writes(2*asked.Application.Limit() + deadline + 2*time.Minute); got == p.resting {
 		w.Errorf("the application writes: %v, want %v", got, !p.resting)
+	}
+	if heard := w.told.heard(r.RunID); p.states == refused && slices.Contains(heard, protocol.Begin) || p.code == "InstanceNotOptedIn" && len(heard) > 0 {
+		w.Errorf("the instance was told %q", heard)
 	}
 	w.labels(r)
 	w.tells(p, r)

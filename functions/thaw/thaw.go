@@ -102,7 +102,7 @@ func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
 }
 
 // janitor makes as much of a plan as a thaw needs from what the execution was
-// started with.
+// started with, which nobody has checked yet.
 func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	request := in.Request.Read()
 	if in.Run.ID == "" || request.InstanceID == "" {
@@ -111,6 +111,9 @@ func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	instance, err := c.Instance(ctx, request.InstanceID)
 	if err != nil {
 		return nil, err
+	}
+	if instance.Tags[cloud.TagOptIn] != "true" { // its run was refused, and is no reason to command it
+		return nil, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=true", instance.ID, cloud.TagOptIn)
 	}
 	asset, err := c.Helper(ctx, instance.Arch)
 	if err != nil {
