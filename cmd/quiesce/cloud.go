@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
-	"github.com/goccy/go-yaml"
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"github.com/quiesce/quiesce/functions/precheck"
@@ -69,11 +66,11 @@ type startCmd struct {
 func (c *startCmd) Run(ctx context.Context, s *streams) error {
 	request := run.Request{InstanceID: c.Instance, Policy: policy.Default()}
 	if c.Policy != "" {
-		p, err := readPolicy(c.Policy)
+		d, err := readPolicy(c.Policy)
 		if err != nil {
 			return err
 		}
-		request.Policy = p
+		request.Policy = d.Policy
 	}
 	if c.Name == "" {
 		c.Name = c.Instance + "-" + time.Now().UTC().Format("20060102T150405Z")
@@ -97,23 +94,6 @@ func (c *startCmd) Run(ctx context.Context, s *streams) error {
 	}
 	fmt.Fprintf(s.out, "%s\n", *out.ExecutionArn)
 	return nil
-}
-
-// readPolicy reads a policy strictly and checks it, as precheck will.
-func readPolicy(path string) (policy.Policy, error) {
-	var p policy.Policy
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return p, err
-	}
-	doc, err := yaml.YAMLToJSON(text)
-	if err != nil {
-		return p, fault.Input(path, "%v", err)
-	}
-	if err := json.Unmarshal(bytes.TrimSpace(doc), &p); err != nil {
-		return p, fault.Input(path, "%v", err)
-	}
-	return p, p.Check()
 }
 
 type statusCmd struct {

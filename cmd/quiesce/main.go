@@ -16,6 +16,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/policy"
 )
 
 func main() {
@@ -42,6 +43,7 @@ type line struct {
 	Status statusCmd `cmd:"" help:"Show how far a run is, or how it ended."`
 	List   listCmd   `cmd:"" help:"List the latest runs."`
 	Stop   stopCmd   `cmd:"" help:"Stop a run; the instance is let go by the janitor, or by its own deadline."`
+	Policy policyCmd `cmd:"" help:"Check a policy file, or show what it means."`
 	Ledger ledgerCmd `cmd:"" hidden:""`
 }
 
@@ -87,9 +89,13 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "quiesce: %v\n", err)
 		return exitUsage
 	}
+	var problems policy.Problems
 	switch err := parsed.Run(); {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &problems):
+		fmt.Fprintln(stderr, problems) // as they are: editors find file, line and column
+		return exitUsage
 	case errors.Is(err, errLess):
 		return exitLess
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
