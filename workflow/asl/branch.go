@@ -26,22 +26,18 @@ func (b *branch) parallel(s *State, in scope) (any, error) {
 
 // each runs the processor once for every item.
 func (b *branch) each(s *State, in scope) (any, error) {
-	v := in.input
-	if s.ItemsPath != nil {
-		var err error
-		if v, err = s.ItemsPath.must(in, "ItemsPath"); err != nil {
-			return nil, err
-		}
+	if s.Distributed != nil {
+		return b.distribute(s, in)
 	}
-	items, ok := v.([]any)
-	if !ok {
-		return nil, runtimeError("The ItemsPath of the Map state %q finds no list", s.Name)
+	items, err := b.items(s, in)
+	if err != nil {
+		return nil, err
+	}
+	limit, err := b.limit(s, in, len(items))
+	if err != nil {
+		return nil, err
 	}
 	b.record(Event{Type: "MapStateStarted", Length: len(items)})
-	limit := s.MaxConcurrency
-	if limit == 0 {
-		limit = len(items)
-	}
 	out, err := b.fan(len(items), limit, func(child *branch, i int) (any, error) {
 		child.item = map[string]any{"Index": number(i), "Value": items[i]}
 		child.record(Event{Type: "MapIterationStarted", Name: s.Name, Index: i})

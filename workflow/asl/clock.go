@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"encoding/json"
 	"sync"
 	"time"
 )
@@ -188,10 +187,4 @@ func (t *turnstile) leave() {
 func (t *turnstile) empty(c Clock) {
 	t.enter(c, 1)
 	t.leave()
-}
-
-// Kin is how whoever runs the parent follows a child execution.
-type Kin struct {
-	Observe func(Event)                  // as an execution's own; nil: none
-	Ended   func(json.RawMessage, error) // nil: not told
 }

@@ -60,6 +60,8 @@ type State struct {
 	Branches       []*Machine // Parallel; the one processor of a Map
 	ItemsPath      *Path
 	MaxConcurrency int
+	Concurrency    *Path        // MaxConcurrencyPath
+	Distributed    *Distributed // nil: an inline Map
 }
 
 // Retrier is one entry of Retry. Its budget is its own, and starts anew
@@ -151,6 +153,8 @@ func (s *State) Refs() []Ref {
 	read("SecondsPath", s.SecondsPath)
 	read("TimestampPath", s.TimestampPath)
 	read("ItemsPath", s.ItemsPath)
+	read("MaxConcurrencyPath", s.Concurrency)
+	refs = append(refs, s.Distributed.refs()...)
 	for _, r := range s.Choices {
 		refs = append(refs, r.refs()...)
 	}

@@ -232,9 +232,7 @@ func call(function string, args []any, fx *effects) (any, error) {
 		}
 		return json.Number(strconv.FormatInt(*a+*b, 10)), nil
 	case "States.UUID":
-		hi, lo := fx.rand.Uint64(), fx.rand.Uint64()
-		hi, lo = hi&^0xf000|0x4000, lo&^(3<<62)|2<<62
-		return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", hi>>32, hi>>16&0xffff, hi&0xffff, lo>>48, lo&0xffffffffffff), nil
+		return fx.uuid(), nil
 	}
 	list, ok := args[0].([]any)
 	if !ok {
@@ -309,4 +307,10 @@ func integer(v any) *int64 {
 		return nil
 	}
 	return &i
+}
+
+func (fx *effects) uuid() string {
+	hi, lo := fx.rand.Uint64(), fx.rand.Uint64()
+	hi, lo = hi&^0xf000|0x4000, lo&^(3<<62)|2<<62
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", hi>>32, hi>>16&0xffff, hi&0xffff, lo>>48, lo&0xffffffffffff)
 }

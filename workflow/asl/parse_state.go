@@ -146,7 +146,10 @@ func (p *parser) each(s *State, f *fields) {
 	p.result(s, f)
 	s.Parameters = f.template("ItemSelector")
 	s.ItemsPath = f.path("ItemsPath", false, false)
-	s.MaxConcurrency = f.count("MaxConcurrency", 0)
+	if f.has("MaxConcurrency") && f.has("MaxConcurrencyPath") {
+		f.fault("MaxConcurrency", "stands beside MaxConcurrencyPath")
+	}
+	s.MaxConcurrency, s.Concurrency = f.count("MaxConcurrency", 0), f.path("MaxConcurrencyPath", false, false)
 	var raw json.RawMessage
 	if !f.take("ItemProcessor", &raw) {
 		f.fault("ItemProcessor", "is missing")
@@ -155,9 +158,12 @@ func (p *parser) each(s *State, f *fields) {
 	processor := p.object(f.join("ItemProcessor"), raw)
 	if processor.take("ProcessorConfig", &raw) {
 		config := p.object(processor.join("ProcessorConfig"), raw)
-		if mode := config.text("Mode"); mode != "" && mode != "INLINE" {
-			config.fault("Mode", "%s is not supported, INLINE is", mode)
-			delete(config.raw, "ExecutionType")
+		switch mode := config.text("Mode"); mode {
+		case "", "INLINE":
+		case "DISTRIBUTED":
+			p.distributed(s, f, config)
+		default:
+			config.fault("Mode", "is %q, wants INLINE or DISTRIBUTED", mode)
 		}
 		config.done()
 	}

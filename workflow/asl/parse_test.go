@@ -65,7 +65,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an inner rule that leads on", one(`{"Type":"Choice","Choices":[{"Not":{"Variable":"$.a","IsNull":true,"Next":"Z"},"Next":"Z"}]}`), `Choices[0].Not.Next: unknown field`},
 		{"two causes", `{"StartAt":"A","States":{"A":{"Type":"Fail","Cause":"a","CausePath":"$.b"}}}`, `Cause: stands beside CausePath`},
 		{"a fail that leads on", one(`{"Type":"Fail","Next":"Z"}`), `state "A".Next: unknown field`},
-		{"a distributed map", one(`{"Type":"Map","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"B","States":{"B":{"Type":"Succeed"}}},"Next":"Z"}`), `DISTRIBUTED is not supported`},
+		{"a distributed map", one(`{"Type":"Map","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"B","States":{"B":{"Type":"Succeed"}}},"Next":"Z"}`), `wants 1-40 characters`},
 		{"a name taken in a branch", one(`{"Type":"Parallel","Branches":[{"StartAt":"Z","States":{"Z":{"Type":"Succeed"}}}],"Next":"Z"}`), `state "Z": its name is taken`},
 		{"a branch that leads out", one(`{"Type":"Parallel","Branches":[{"StartAt":"B","States":{"B":{"Type":"Pass","Next":"Z"}}}],"Next":"Z"}`), `leads to no state of its machine: "Z"`},
 	} {
