@@ -5,10 +5,10 @@ LAMBDA  := -tags lambda.norpc -trimpath -ldflags='-s -w'
 ARCH    := $(shell $(GO) env GOARCH)
 export CGO_ENABLED ?= 0
 
-.PHONY: help run test check build package bench deps clean
+.PHONY: help run test check build package synth deploy lint-infra bench deps clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: deps build ## Take, restore and check a snapshot on this machine.
 	bin/quiesce run $(ARGS)
@@ -32,6 +32,18 @@ package: ## Build what is deployed, for both architectures, into dist/.
 	  GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags='-s -w' -o dist/$$arch/quiesce-guest ./guest || exit 1; done
 	@ls -l dist/*/*
 
+node_modules: package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund && touch node_modules
+
+synth: package node_modules ## Write the AWS template into cdk.out; needs no account. ARGS='-c policies=policies' and so on.
+	npx cdk synth --quiet $(ARGS)
+
+deploy: package node_modules ## Deploy it into the account and Region of the environment.
+	npx cdk deploy $(ARGS)
+
+lint-infra: synth ## Have the definitions and the template judged by validators that are not ours.
+	node scripts/lint-infra.mjs
+
 bench: deps build ## Print the frozen window beside two other ways, the freeze with and without presync, sizes and start times.
 	$(GO) run ./cmd/bench
 
@@ -39,4 +51,4 @@ deps: ## Install what the real runs need, on Debian as root; elsewhere say what 
 	@scripts/deps
 
 clean: ## Remove what was built.
-	rm -rf bin dist
+	rm -rf bin dist cdk.out

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsssm"
+	"github.com/aws/jsii-runtime-go"
+	"github.com/goccy/go-yaml"
+
+	"github.com/quiesce/quiesce/shared/cloud/awscloud"
+)
+
+// helper is one build of the helper, found by the hash of its content.
+type helper struct {
+	asset  awss3assets.Asset
+	sha256 string
+}
+
+// helpers are the builds by architecture.
+type helpers map[string]helper
+
+var architectures = []string{"amd64", "arm64"}
+
+// makeAssets uploads the helper for both architectures and registers the
+// document through which it is asked.
+func (d *deployment) makeAssets() error {
+	d.helpers = helpers{}
+	for _, arch := range architectures {
+		path := filepath.Join(d.dist, arch, "quiesce-guest")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("the helper is not built, `make package` does it: %w", err)
+		}
+		d.helpers[arch] = helper{
+			asset:  awss3assets.NewAsset(d.stack, jsii.String("Helper"+camel(arch)), &awss3assets.AssetProps{Path: jsii.String(path)}),
+			sha256: checksum(data),
+		}
+	}
+	// The name ends in the content's checksum: another content is another
+	// document, so that no function ever meets one that it was not made for.
+	text := awscloud.Document()
+	var content map[string]any
+	if err := yaml.Unmarshal([]byte(text), &content); err != nil {
+		return fmt.Errorf("the command document: %w", err)
+	}
+	d.document = awsssm.NewCfnDocument(d.stack, jsii.String("Document"), &awsssm.CfnDocumentProps{
+		Name:         d.named("helper-" + checksum([]byte(text))[:12]),
+		DocumentType: jsii.String("Command"),
+		Content:      content,
+		TargetType:   jsii.String("/AWS::EC2::Instance"),
+	})
+	return nil
+}
+
+func checksum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/policy"
+)
+
+// grant lets a function call some operations on some resources. Resources are
+// ARNs in which {names} stand for what the deployment made; one with a star
+// says in why what keeps it from being narrower.
+type grant struct {
+	sid     string
+	actions []string
+	on      []string
+	when    conditions
+	why     string
+}
+
+// Why a resource ends in a star though the API knows it.
+const (
+	byTag      = "Which instances opt in is known when a run begins, by a tag that the condition demands."
+	newborn    = "A snapshot has no name before it is made; the condition demands that the request marks it as a run's."
+	ownSets    = "Snapshots are made by the thousand; the condition holds for those of the very run that the request names."
+	anyVolume  = "EC2 asks for every volume of the instance, which is itself bound to the opt-in tag."
+	logStreams = "Lambda names the streams of a function's own log group."
+)
+
+// conditions are an IAM statement's: operator, key, value. One that names
+// {opt-in-key} makes a statement for every opt-in tag of the deployment.
+type conditions map[string]map[string]string
+
+// Conditions that recur.
+var (
+	here = conditions{"StringEquals": {"aws:RequestedRegion": "{region}"}}
+	// Both hold for an instance whose owner opted in; the services differ in
+	// how they call its tag.
+	optedIn        = conditions{"StringEquals": {"aws:ResourceTag/{opt-in-key}": "{opt-in-value}"}}
+	optedInCommand = conditions{"StringEquals": {"ssm:resourceTag/{opt-in-key}": "{opt-in-value}"}}
+	// asRun holds for a snapshot that the request itself marks as a run's.
+	asRun = conditions{"Null": {"aws:RequestTag/" + cloud.TagRun: "false"}}
+	// ofRun holds for a snapshot of the very run that the request names: its
+	// mark was put on it when it was created, and cannot be changed by this.
+	ofRun = conditions{"StringEquals": {"aws:ResourceTag/" + cloud.TagRun: "${aws:RequestTag/" + cloud.TagRun + "}"}}
+)
+
+// Statements that several steps need.
+var (
+	describe = grant{
+		sid: "Describe", actions: []string{"ec2:DescribeInstances", "ec2:DescribeVolumes"}, on: []string{"*"}, when: here,
+		why: "EC2's Describe operations know no resources.",
+	}
+	lookAtSnapshots = grant{
+		sid: "LookAtSnapshots", actions: []string{"ec2:DescribeSnapshots"}, on: []string{"*"}, when: here,
+		why: "EC2's Describe operations know no resources.",
+	}
+	publish = grant{
+		sid: "Publish", actions: []string{"events:PutEvents"}, on: []string{"{bus}"},
+		when: conditions{"StringEquals": {"events:source": events.Source}},
+	}
+)
+
+// command is what every step needs that asks the helper.
+var command = []grant{
+	{sid: "CommandOptedIn", actions: []string{"ssm:SendCommand"}, on: []string{"arn:{partition}:ec2:{region}:{account}:instance/*"}, when: optedInCommand, why: byTag},
+	{sid: "ByThisDocument", actions: []string{"ssm:SendCommand"}, on: []string{"arn:{partition}:ssm:{region}:{account}:document/{document}"}},
+	{
+		sid: "FollowCommand", actions: []string{"ssm:GetCommandInvocation", "ssm:CancelCommand"}, on: []string{"*"}, when: here,
+		why: "Systems Manager knows no resources for a command that was sent.",
+	},
+}
+
+// grants is what each step may do, and no more: TestGrantsAreWhatTheCodeCalls
+// derives the operations from the code and compares.
+var grants = map[string][]grant{
+	"precheck": slices.Concat(command, []grant{describe, lookAtSnapshots, publish,
+		{
+			sid: "AskAfterAgent", actions: []string{"ssm:DescribeInstanceInformation"}, on: []string{"*"}, when: here,
+			why: "Systems Manager lists agents of the whole account or not at all.",
+		},
+		{sid: "HandOutHelper", actions: []string{"s3:GetObject"}, on: []string{"{helper-amd64}", "{helper-arm64}"}},
+	}),
+	"run-prescript": command,
+	"freeze":        command,
+	"snapshot": {
+		lookAtSnapshots,
+		{sid: "SnapshotOptedIn", actions: []string{"ec2:CreateSnapshots"}, on: []string{"arn:{partition}:ec2:{region}:{account}:instance/*"}, when: optedIn, why: byTag},
+		{sid: "OfItsVolumes", actions: []string{"ec2:CreateSnapshots"}, on: []string{"arn:{partition}:ec2:{region}:{account}:volume/*"}, why: anyVolume},
+		{sid: "AsARun", actions: []string{"ec2:CreateSnapshots"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: asRun, why: newborn},
+		{
+			sid: "TagAtCreation", actions: []string{"ec2:CreateTags"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"},
+			when: conditions{"StringEquals": {"ec2:CreateAction": "CreateSnapshots"}}, why: newborn,
+		},
+	},
+	"thaw":        slices.Concat(command, []grant{describe, publish, parkFailures}),
+	"poll-status": {lookAtSnapshots, publish},
+	"tag": {
+		lookAtSnapshots, publish,
+		{sid: "LabelTheRunsOwn", actions: []string{"ec2:CreateTags"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: ofRun, why: ownSets},
+	},
+}
+
+// parkFailures lets Lambda put an event that failed for good where a person
+// finds it; Lambda does that under the function's role.
+var parkFailures = grant{sid: "ParkFailures", actions: []string{"sqs:SendMessage"}, on: []string{"{failures}"}}
+
+// everyFunction is what the runtime itself needs, whatever the step calls.
+var everyFunction = []grant{
+	{sid: "Log", actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, on: []string{"arn:{partition}:logs:{region}:{account}:log-group:{log}:*"}, why: logStreams},
+	{
+		sid: "Trace", actions: []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords"}, on: []string{"*"},
+		why: "X-Ray knows no resources for traces.",
+	},
+}
+
+// add writes the grant into a role.
+func (g grant) add(role awsiam.Role, places map[string]string, optIns []policy.OptIn) {
+	if !g.perOptIn() {
+		optIns = []policy.OptIn{{}}
+	}
+	for i, tag := range optIns {
+		sid := g.sid
+		if i > 0 {
+			sid += strconv.Itoa(i + 1)
+		}
+		fill := replacer(places, tag)
+		var on []string
+		for _, r := range g.on {
+			on = append(on, fill.Replace(r))
+		}
+		props := &awsiam.PolicyStatementProps{Sid: jsii.String(sid), Actions: list(g.actions...), Resources: list(on...)}
+		if len(g.when) > 0 {
+			when := map[string]any{}
+			for operator, keys := range g.when {
+				filled := map[string]any{}
+				for key, value := range keys {
+					filled[fill.Replace(key)] = fill.Replace(value)
+				}
+				when[operator] = filled
+			}
+			props.Conditions = &when
+		}
+		role.AddToPolicy(awsiam.NewPolicyStatement(props))
+	}
+}
+
+func (g grant) perOptIn() bool {
+	for _, keys := range g.when {
+		for key := range keys {
+			if strings.Contains(key, "{opt-in-key}") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func replacer(places map[string]string, tag policy.OptIn) *strings.Replacer {
+	pairs := []string{"{opt-in-key}", tag.Key, "{opt-in-value}", tag.Value}
+	for name, value := range places {
+		pairs = append(pairs, "{"+name+"}", value)
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// optIns are the tags that an instance may opt in by: the default, for runs
+// that somebody starts by hand, and each policy's own.
+func (c config) optIns() []policy.OptIn {
+	all := []policy.OptIn{policy.Default().OptIn}
+	for _, p := range c.policies {
+		if !slices.Contains(all, p.OptIn) {
+			all = append(all, p.OptIn)
+		}
+	}
+	return all
+}
+
+// excuse writes each star and its reason down for cdk-nag, which calls the
+// stack's own account and Region by other names.
+func (g grant) excuse(role awsiam.Role, log string) {
+	fill := replacer(map[string]string{"partition": "<AWS::Partition>", "region": "<AWS::Region>", "account": "<AWS::AccountId>", "log": log}, policy.OptIn{})
+	for _, r := range g.on {
+		if strings.HasSuffix(r, "*") {
+			accept(role, "AwsSolutions-IAM5", "Resource::"+fill.Replace(r), g.why)
+		}
+	}
+}
+
+// places resolves the {names} of a function's grants.
+func (d *deployment) places(log string) map[string]string {
+	p := map[string]string{
+		"partition": *d.stack.Partition(), "region": *d.stack.Region(), "account": *d.stack.Account(),
+		"bus": *d.bus.EventBusArn(), "document": *d.document.Ref(), "log": log,
+		"failures": *d.queue("janitor").QueueArn(),
+	}
+	for arch, h := range d.helpers {
+		p["helper-"+arch] = *h.asset.Bucket().ArnForObjects(h.asset.S3ObjectKey())
+	}
+	return p
+}
