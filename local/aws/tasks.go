@@ -16,15 +16,15 @@ import (
 )
 
 // Tasks does what a state machine's resources name: functions by their ARN or
-// through lambda:invoke, events:putEvents and states:startExecution with or
-// without .sync:2. A function's ARN ends in its name, which is the one that
-// functions knows it by.
+// through lambda:invoke with or without .waitForTaskToken, events:putEvents and
+// states:startExecution with or without .sync:2. A function's ARN ends in its
+// name, which is the one that functions knows it by.
 func (c *Cloud) Tasks(functions runtimeapi.Invoker) asl.Tasks {
 	return asl.TasksFunc(func(ctx context.Context, resource string, input json.RawMessage) (json.RawMessage, error) {
 		switch {
 		case strings.Contains(resource, ":lambda:") && strings.Contains(resource, ":function:"):
 			return c.invoke(ctx, functions, resource, input)
-		case strings.HasSuffix(resource, ":states:::lambda:invoke"):
+		case strings.HasSuffix(resource, ":states:::lambda:invoke"), strings.HasSuffix(resource, ":states:::lambda:invoke.waitForTaskToken"):
 			return c.lambdaInvoke(ctx, functions, input)
 		case strings.HasSuffix(resource, ":states:::events:putEvents"):
 			return c.putEvents(ctx, input)
@@ -124,8 +124,7 @@ type Stopped struct {
 }
 
 // Janitor adds the rule that runs thaw for every execution of the machine that
-// FAILED, TIMED_OUT or was ABORTED. As an asynchronous invocation it is tried
-// three times, a minute and two minutes apart.
+// FAILED, TIMED_OUT or was ABORTED.
 func (c *Cloud) Janitor(machineARN string, thaw func(context.Context, Stopped) error) error {
 	pattern, err := json.Marshal(map[string]any{
 		"source":      []string{"aws.states"},
@@ -138,10 +137,10 @@ func (c *Cloud) Janitor(machineARN string, thaw func(context.Context, Stopped) e
 	if err != nil {
 		return err
 	}
-	return c.Bus.Rule("janitor", string(pattern), func(ctx context.Context, e bus.Event) {
+	return c.Listen("janitor", string(pattern), func(ctx context.Context, e bus.Event) error {
 		var detail struct{ Name, Status, Input string }
 		if json.Unmarshal(e.Detail, &detail) != nil {
-			return
+			return nil
 		}
 		s := Stopped{RunID: detail.Name, Status: detail.Status, Input: json.RawMessage(detail.Input), Event: e}
 		var request struct {
@@ -150,8 +149,16 @@ func (c *Cloud) Janitor(machineARN string, thaw func(context.Context, Stopped) e
 		if json.Unmarshal(s.Input, &request) == nil {
 			s.InstanceID = request.InstanceID
 		}
+		return thaw(ctx, s)
+	})
+}
+
+// Listen adds a rule whose target is a function. As an asynchronous invocation
+// it is tried three times, a minute and two minutes apart.
+func (c *Cloud) Listen(rule, pattern string, do func(context.Context, bus.Event) error) error {
+	return c.Bus.Rule(rule, pattern, func(ctx context.Context, e bus.Event) {
 		for try := range 3 {
-			if wait(ctx, time.Duration(try)*time.Minute) != nil || thaw(ctx, s) == nil {
+			if wait(ctx, time.Duration(try)*time.Minute) != nil || do(ctx, e) == nil {
 				return
 			}
 		}

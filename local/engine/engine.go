@@ -67,6 +67,8 @@ type Engine struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	callbacks asl.Callbacks
+
 	mu         sync.Mutex
 	machines   map[string]*machine
 	executions map[string]*execution // by ARN
@@ -170,7 +172,7 @@ func (e *Engine) run(ctx context.Context, x *execution, m *machine) {
 	h.Write([]byte(x.Name))
 	out, err := m.machine.Run(ctx, asl.Execution{
 		ID: x.ARN, Name: x.Name, RoleARN: e.cfg.RoleARN, MachineID: x.MachineARN, MachineName: x.Machine,
-		Input: x.Input, Tasks: mortal{m.tasks, e.ctx}, Work: &e.wg, Seed: e.cfg.Seed ^ h.Sum64(),
+		Input: x.Input, Tasks: mortal{m.tasks, e.ctx}, Work: &e.wg, Seed: e.cfg.Seed ^ h.Sum64(), Callbacks: &e.callbacks,
 		Observe: func(event asl.Event) {
 			e.mu.Lock()
 			defer e.mu.Unlock()

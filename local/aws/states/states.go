@@ -31,10 +31,14 @@ func New(e *engine.Engine, cfg Config) *States { return &States{e, cfg} }
 // Protocol is awsJson 1.0.
 func (s *States) Protocol() wire.Protocol { return wire.AWSJSON }
 
-// Limit is the published bucket of a small Region for StartExecution.
+// Limit is the published bucket of a small Region for starting executions and
+// for answering tasks.
 func (s *States) Limit(c *wire.Call) (string, wire.Limit) {
-	if c.Action == "StartExecution" {
+	switch c.Action {
+	case "StartExecution":
 		return c.Action, wire.Limit{Capacity: 800, Refill: 150}
+	case "SendTaskSuccess", "SendTaskFailure", "SendTaskHeartbeat":
+		return c.Action, wire.Limit{Capacity: 1500, Refill: 300}
 	}
 	return c.Action, wire.Limit{}
 }
@@ -51,6 +55,8 @@ type input struct {
 	NextToken        string `json:"nextToken"`
 	ReverseOrder     bool   `json:"reverseOrder"`
 	IncludeExecution *bool  `json:"includeExecutionData"`
+	TaskToken        string `json:"taskToken"`
+	Output           string `json:"output"`
 }
 
 // Do has the effect of one call.
@@ -63,6 +69,9 @@ func (s *States) Do(_ context.Context, c *wire.Call) (wire.Reply, error) {
 		"ListExecutions":       s.list,
 		"DescribeStateMachine": s.machine,
 		"ListStateMachines":    s.machines,
+		"SendTaskSuccess":      s.succeed,
+		"SendTaskFailure":      s.fail,
+		"SendTaskHeartbeat":    s.beat,
 	}[c.Action]
 	if do == nil {
 		return wire.Reply{}, wire.Bad("UnknownOperationException", "%s is not emulated", c.Action)
@@ -87,6 +96,10 @@ func refusal(err error, in input) error {
 		engine.ErrExists:      "Execution Already Exists: '" + in.Name + "'",
 		engine.ErrName:        "Invalid Name: '" + in.Name + "'",
 		engine.ErrInput:       "Invalid State Machine Execution Input",
+		engine.ErrToken:       "Invalid Token: 'Invalid token'",
+		engine.ErrNoTask:      "Task Does Not Exist: 'Provided task does not exist'",
+		engine.ErrTaskOver:    "Task Timed Out: 'Provided task does not exist anymore'",
+		engine.ErrOutput:      "Invalid Output: 'Output is not valid JSON, or too large'",
 	} {
 		if errors.Is(err, known) {
 			return wire.Bad(known.Error(), "%s", message)
