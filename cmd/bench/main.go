@@ -92,15 +92,25 @@ func (s *settings) wants(part string) bool { return len(s.Only) == 0 || slices.C
 
 // Report is all that was measured. Times are in milliseconds.
 type Report struct {
-	Host     Host            `json:"host"`
-	Settings json.RawMessage `json:"settings"`
-	Window   []Shape         `json:"window,omitempty"`
-	Freeze   []Freeze        `json:"freeze,omitempty"`
-	Call     []SnapshotCall  `json:"call,omitempty"`
-	Lambda   []Binary        `json:"lambda,omitempty"`
-	Starts   []Start         `json:"starts,omitempty"`
-	Skipped  []string        `json:"skipped,omitempty"`
-	TookS    float64         `json:"tookSeconds"`
+	Host     Host           `json:"host"`
+	Settings Settings       `json:"settings"`
+	Window   []Shape        `json:"window,omitempty"`
+	Freeze   []Freeze       `json:"freeze,omitempty"`
+	Call     []SnapshotCall `json:"call,omitempty"`
+	Lambda   []Binary       `json:"lambda,omitempty"`
+	Starts   []Start        `json:"starts,omitempty"`
+	Skipped  []string       `json:"skipped,omitempty"`
+	TookS    float64        `json:"tookSeconds"`
+}
+
+// Settings are what the figures came of.
+type Settings struct {
+	N              int      `json:"n"`
+	Volumes        int      `json:"volumes"`
+	FS             string   `json:"fs"`
+	AgentLatencyMs float64  `json:"agentLatencyMs"`
+	APILatency     []string `json:"apiLatency"`
+	DirtyMiB       int      `json:"dirtyMiB"`
 }
 
 // Host is where it was measured.
@@ -137,8 +147,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	began := time.Now()
 	b := &bench{settings: s, say: func(format string, args ...any) { fmt.Fprintf(stderr, "bench: "+format+"\n", args...) }}
-	report := Report{Host: here()}
-	report.Settings, _ = json.Marshal(s) // plain fields
+	report := Report{Host: here(), Settings: Settings{s.N, s.Volumes, s.FS, ms(s.AgentLatency), s.APILatency, s.Dirty}}
 	if err := b.measure(ctx, &report); err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func renderWindow(out *strings.Builder, s settings, shapes []Shape) {
 	}
 	fmt.Fprintln(out, t.Render())
 	fmt.Fprint(out, `The same emulated account, agent, disks and ledger for all. The window is from the first freeze to the last thaw; application
-pause is the ledger's longest gap between two acknowledged writes, in which Quiesce's two commands before the window lie too.
+pause is the ledger's longest gap between two acknowledged writes, in which the dispatch of Quiesce's freeze command lies too.
 Quiesce runs whole: state machine, a process a step, evidence, restore checked. The others are given the best case and prove
 nothing of the hold: the script's client starts in milliseconds, and nothing stands between two calls of DLM's way. How DLM
 polls is not published; its two rows are Quiesce's own rhythm and the SDK's CommandExecutedWaiter.

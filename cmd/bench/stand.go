@@ -180,7 +180,7 @@ func (s *stand) try(ctx context.Context, run string, way func(context.Context, s
 	defer thaw.cancel()
 	defer func() {
 		if n := leftFrozen(s.mounts); n > 0 {
-			err = errors.Join(err, fmt.Errorf("%d filesystems were left frozen", n))
+			err = errors.Join(err, fmt.Errorf("%d filesystems were still frozen, and were thawed", n))
 		}
 	}()
 	if err := sleep(ctx, rest); err != nil {
