@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +26,7 @@ import (
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/instance"
+	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/local/runtimeapi"
 	"github.com/quiesce/quiesce/local/sim"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud"
@@ -145,7 +147,7 @@ func (w *world) furnish() {
 		w.must(w.sim.Mount(v.device, at))
 		w.mounts = append(w.mounts, at)
 	}
-	writer, err := w.sim.StartLedger(w.mounts, 25*time.Millisecond, 1<<20)
+	writer, err := w.sim.StartLedger(w.mounts, 50*time.Millisecond, 0)
 	w.must(err)
 	w.writer = writer
 }
@@ -288,9 +290,12 @@ func (w *world) snapshots() map[string]map[string]string {
 // published are the details of a run's events of one type.
 func (w *world) published(runID, detailType string) (details []map[string]any) {
 	for _, e := range w.cloud.Bus.Events() {
+		if e.DetailType != detailType {
+			continue
+		}
 		var d map[string]any
 		w.must(json.Unmarshal(e.Detail, &d))
-		if e.DetailType == detailType && d["runId"] == runID {
+		if d["runId"] == runID {
 			details = append(details, d)
 		}
 	}
@@ -309,8 +314,30 @@ func (w *world) writes(d time.Duration) bool {
 	return false
 }
 
-// quiet keeps the handlers' log off the test's output.
+// TestMain lets the test binary be the ledger's process, and keeps the handlers'
+// log off the tests' output.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "ledger" {
+		os.Exit(serveLedger(os.Args[2:]))
+	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
-	os.Exit(m.Run())
+	flag.Parse()
+	_ = flag.Set("test.parallel", "6") // a real run waits far more than it works
+	code := m.Run()
+	if dir, _ := built(); dir != "" {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+func serveLedger(args []string) int {
+	err := ledger.Client(context.Background(), args, os.Stdout)
+	if args[0] == "serve" {
+		err = ledger.Serve(context.Background(), args[1:], os.Stdin, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
