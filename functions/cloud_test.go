@@ -29,16 +29,20 @@ type fakeCloud struct {
 	findSet   func() ([]cloud.TaggedSnapshot, error)
 	snapshots func([]string) ([]run.Snapshot, error)
 	publish   func([]events.Event) error
+	saveToken func(set, token string) error
+	answer    func(token string) error
 
 	calls   []string // in order, as name or name:verb
 	sent    []protocol.Request
 	replies map[string]cloud.Result
 	tags    map[string]map[string]string
 	bus     []events.Event
+	tokens  map[string]string // by set
+	answers []string
 }
 
 func newCloud() *fakeCloud {
-	c := &fakeCloud{replies: map[string]cloud.Result{}, tags: map[string]map[string]string{}}
+	c := &fakeCloud{replies: map[string]cloud.Result{}, tags: map[string]map[string]string{}, tokens: map[string]string{}}
 	c.instance = cloud.Instance{
 		ID: "i-0abc12345678def90", Running: true, State: "running", Arch: "arm64",
 		Tags:   map[string]string{cloud.TagOptIn: "true"},
@@ -65,6 +69,8 @@ func newCloud() *fakeCloud {
 		return list, nil
 	}
 	c.publish = func([]events.Event) error { return nil }
+	c.saveToken = func(string, string) error { return nil }
+	c.answer = func(string) error { return nil }
 	return c
 }
 
@@ -177,6 +183,29 @@ func (c *fakeCloud) Publish(_ context.Context, list []events.Event) error {
 		return err
 	}
 	c.bus = append(c.bus, list...)
+	return nil
+}
+
+func (c *fakeCloud) SaveToken(_ context.Context, set, token string) error {
+	c.called("SaveToken")
+	if err := c.saveToken(set, token); err != nil {
+		return err
+	}
+	c.tokens[set] = token
+	return nil
+}
+
+func (c *fakeCloud) FindToken(_ context.Context, set string) (string, error) {
+	c.called("FindToken")
+	return c.tokens[set], nil
+}
+
+func (c *fakeCloud) Answer(_ context.Context, token string) error {
+	c.called("Answer")
+	if err := c.answer(token); err != nil {
+		return err
+	}
+	c.answers = append(c.answers, token)
 	return nil
 }
 

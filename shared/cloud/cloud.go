@@ -6,6 +6,7 @@ package cloud
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/quiesce/quiesce/events"
@@ -18,6 +19,8 @@ type Provider interface {
 	Agent
 	Assets
 	Bus
+	Tokens
+	Tasks
 }
 
 // Disks reads instances and volumes and makes sets. Reads are retried by the
@@ -163,6 +166,32 @@ type Bus interface {
 	// Publish puts the events on the bus in order; all or an error.
 	Publish(ctx context.Context, entries []events.Event) error
 }
+
+// Tokens keeps what ends the wait for a set, from the one who waits to the one
+// who hears that the set is done. A token is short-lived: a provider may forget
+// it after a day.
+type Tokens interface {
+	// SaveToken keeps the token of a set, which SetKey names; a later token
+	// takes the earlier one's place. Whoever looks after SaveToken has
+	// returned finds it. Codes: AccessDenied, Throttled, Unavailable.
+	SaveToken(ctx context.Context, set, token string) error
+
+	// FindToken returns the set's token, empty if nobody has saved one. Codes:
+	// AccessDenied, Throttled, Unavailable.
+	FindToken(ctx context.Context, set string) (token string, err error)
+}
+
+// Tasks answers states of the workflow that wait.
+type Tasks interface {
+	// Answer ends the wait of the token. One that is over already, or that
+	// never was, is no error: the wait has ended, which is what was asked for.
+	// Codes: AccessDenied, Throttled, Unavailable.
+	Answer(ctx context.Context, token string) error
+}
+
+// SetKey names a set by its members, whatever their order: an event about a
+// set lists all of them, and knows neither its run nor its tags.
+func SetKey(snapshotIDs []string) string { return slices.Min(snapshotIDs) }
 
 // Tags by which a set is known.
 const (

@@ -1,5 +1,5 @@
-// Package awscloud is the cloud of EC2, EBS, Systems Manager, EventBridge and
-// S3. It holds no state but its clients, and speaks to whatever endpoints the
+// Package awscloud is the cloud of EC2, EBS, Systems Manager, EventBridge, S3
+// and Step Functions. It holds no state but its clients, and speaks to whatever endpoints the
 // configuration names, the emulated ones included.
 package awscloud
 
@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/quiesce/quiesce/shared/cloud"
@@ -23,6 +24,7 @@ import (
 // steps that do not need it run.
 type Options struct {
 	AssetBucket string
+	TokenBucket string            // for the tokens of those who wait; empty: the asset bucket
 	Helpers     map[string]Helper // by architecture: amd64, arm64
 	Bus         string            // name or ARN; empty: the account's default bus
 	Document    string            // name or ARN of the command document
@@ -44,7 +46,9 @@ type Provider struct {
 	ec2     *ec2.Client
 	ssm     *ssm.Client
 	bus     *eventbridge.Client
+	store   *s3.Client
 	assets  *s3.PresignClient
+	tasks   *sfn.Client
 }
 
 var _ cloud.Provider = (*Provider)(nil)
@@ -62,13 +66,16 @@ func New(cfg aws.Config, options Options) *Provider {
 			o.MaxBackoff = maxBackoff
 		})
 	}
+	store := s3.NewFromConfig(cfg, plain)
 	return &Provider{
 		options: options,
 		region:  cfg.Region,
 		ec2:     ec2.NewFromConfig(cfg),
 		ssm:     ssm.NewFromConfig(cfg),
 		bus:     eventbridge.NewFromConfig(cfg),
-		assets:  s3.NewPresignClient(s3.NewFromConfig(cfg, plain)),
+		store:   store,
+		assets:  s3.NewPresignClient(store),
+		tasks:   sfn.NewFromConfig(cfg),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -19,11 +20,13 @@ import (
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/local/aws"
 	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud"
 	"github.com/quiesce/quiesce/shared/cloud/cloudtest"
+	"github.com/quiesce/quiesce/workflow/asl"
 )
 
 func TestConformance(t *testing.T) { cloudtest.Run(t, emulated) }
@@ -41,6 +44,9 @@ var (
 		cloudtest.FindSet:   "DescribeSnapshots",
 		cloudtest.Send:      "SendCommand",
 		cloudtest.Publish:   "PutEvents",
+		cloudtest.SaveToken: "PutObject",
+		cloudtest.FindToken: "GetObject",
+		cloudtest.EndWait:   "SendTaskSuccess",
 	}
 	kinds = map[cloudtest.Kind]fault.Kind{
 		cloudtest.LostReply: fault.LostReply,
@@ -52,7 +58,9 @@ var (
 // emulated is an account of the emulated AWS, in process.
 func emulated(t *testing.T) cloudtest.Harness {
 	plan := &fault.Plan{}
-	account := aws.New(aws.Config{Disks: storage{}, Faults: plan})
+	states := engine.New(engine.Config{})
+	t.Cleanup(states.Close)
+	account := aws.New(aws.Config{Disks: storage{}, Faults: plan, Engine: states})
 	t.Cleanup(account.Close)
 	agent := &machine{guest: func(context.Context, string, []byte) cloudtest.Answer { return cloudtest.Answer{Stdout: "ok"} }}
 	tags := map[string]string{cloud.TagOptIn: "true", "name": "db"}
@@ -91,6 +99,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 		Attempts: func(op cloudtest.Op) int { return account.Count(actions[op]) },
 		Guest:    func(g cloudtest.Guest) { agent.guest = g },
 		Agent:    func(online bool) { account.SSM.SetOnline(running, online) },
+		Wait:     func() (string, func() bool) { return waiting(t, states) },
 		Refuse:   func(n int) { bus.refuse = &n },
 		Fetch: func(url string) ([]byte, error) {
 			response, err := (&http.Client{Transport: account.Transport()}).Get(url)
@@ -111,6 +120,32 @@ func emulated(t *testing.T) cloudtest.Harness {
 			}
 			return list
 		},
+	}
+}
+
+// waiting starts an execution whose one state waits for its token.
+func waiting(t *testing.T, states *engine.Engine) (token string, ended func() bool) {
+	const definition = `{"StartAt":"Wait","States":{"Wait":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken",
+		"TimeoutSeconds":3600,"Parameters":{"FunctionName":"f","Payload.$":"$$.Task.Token"},"End":true}}}`
+	m, err := asl.Parse([]byte(definition), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	states.Deploy("waits", []byte(definition), m, asl.TasksFunc(func(_ context.Context, _ string, input json.RawMessage) (json.RawMessage, error) {
+		var in struct{ Payload string }
+		err := json.Unmarshal(input, &in)
+		token = in.Payload
+		return json.RawMessage("{}"), err
+	}))
+	x, err := states.Start("waits", "w", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	return token, func() bool {
+		synctest.Wait()
+		now, err := states.Describe(x.ARN)
+		return err == nil && now.Status != engine.Running
 	}
 }
 

@@ -35,6 +35,9 @@ type Harness struct {
 	Fetch func(url string) ([]byte, error)
 	// Received is what has arrived on the bus, in order.
 	Received func() []Received
+	// Wait starts a state of the workflow that waits, and returns its token
+	// and whether it has ended.
+	Wait func() (token string, ended func() bool)
 	// Refuse lets the bus take the n-th entry (from 0) of the next batch only
 	// at a second attempt. Nil where a batch is taken whole or not at all.
 	Refuse func(n int)
@@ -58,6 +61,9 @@ const (
 	FindSet   Op = "FindSet"
 	Send      Op = "Send"
 	Publish   Op = "Publish"
+	SaveToken Op = "SaveToken"
+	FindToken Op = "FindToken"
+	EndWait   Op = "EndWait"
 )
 
 // Kind is what a call meets.
@@ -94,7 +100,7 @@ type test struct {
 // Run runs the suite. Each test has a bubble of virtual time of its own, in
 // which harness is called: what it starts must end by its t.Cleanup.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
-	for _, group := range [][]test{instances, sets, agent, assets, bus} {
+	for _, group := range [][]test{instances, sets, agent, assets, bus, waits} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { test.do(t, harness(t)) })
