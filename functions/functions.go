@@ -1,12 +1,14 @@
-// Package functions is the one table of steps: every runtime serves these, and
-// the workflow names no others.
+// Package functions is the one table of functions: every runtime serves these,
+// and the workflow names no others.
 package functions
 
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
+	"github.com/quiesce/quiesce/functions/await"
 	"github.com/quiesce/quiesce/functions/freeze"
 	"github.com/quiesce/quiesce/functions/pollstatus"
 	"github.com/quiesce/quiesce/functions/precheck"
@@ -14,6 +16,7 @@ import (
 	"github.com/quiesce/quiesce/functions/snapshot"
 	"github.com/quiesce/quiesce/functions/tag"
 	"github.com/quiesce/quiesce/functions/thaw"
+	"github.com/quiesce/quiesce/functions/wake"
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/step"
@@ -27,8 +30,14 @@ type Deps struct {
 	Metrics io.Writer
 }
 
-// Names lists the steps in the order of a run.
-var Names = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "tag"}
+// Steps lists the functions that the workflow calls, in the order of a run.
+var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "await", "tag"}
+
+// Listeners lists the functions that events start, and no workflow calls.
+var Listeners = []string{"wake"}
+
+// Names lists every function, the steps first.
+var Names = slices.Concat(Steps, Listeners)
 
 // Timeouts is how long each function may run. The workflow's tasks wait a
 // little longer, to hear the function's own answer.
@@ -39,10 +48,12 @@ var Timeouts = map[string]time.Duration{
 	"snapshot":      time.Minute,
 	"thaw":          15 * time.Minute,
 	"poll-status":   time.Minute,
+	"await":         30 * time.Second,
 	"tag":           time.Minute,
+	"wake":          30 * time.Second,
 }
 
-// Table returns the handler of every step.
+// Table returns the handler of every function.
 func Table(d Deps) map[string]step.Handler {
 	c, m := d.Cloud, telemetry.NewMetrics(d.Metrics)
 	watch := telemetry.Watch{Bus: c, Metrics: m}
@@ -65,8 +76,14 @@ func Table(d Deps) map[string]step.Handler {
 		"poll-status": watch.Published("poll-status", step.New("poll-status", func(ctx context.Context, in pollstatus.Input) (*run.Status, error) {
 			return pollstatus.Do(ctx, c, in)
 		})),
+		"await": watch.Measured("await", step.New("await", func(ctx context.Context, in await.Input) (*await.Output, error) {
+			return await.Do(ctx, c, in)
+		})),
 		"tag": watch.Published("tag", step.New("tag", func(ctx context.Context, in tag.Input) (*run.Verdict, error) {
 			return tag.Do(ctx, c, m, in)
 		})),
+		"wake": step.Listener("wake", func(ctx context.Context, in wake.Event) (*wake.Output, error) {
+			return wake.Do(ctx, c, in)
+		}),
 	}
 }

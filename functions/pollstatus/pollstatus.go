@@ -1,5 +1,5 @@
 // Package pollstatus asks once how far the set is. The definition waits
-// between two polls, so that no function is held open for hours.
+// between two polls for an event, so that no function is held open for hours.
 package pollstatus
 
 import (
@@ -17,49 +17,38 @@ type Input struct {
 	Status *run.Status `json:"status"`
 }
 
-// The wait doubles from poll to poll: a set of two hours costs twelve polls.
-const (
-	firstWait = 10
-	longest   = 1800
-)
+// Longest is the wait after the first poll. An event ends it, and one that was
+// lost makes the label late by no more than this.
+const Longest = 15 * time.Minute
+
+// Shortest is the wait after the second poll: somebody said that the set was
+// done, and it is not seen to be yet. From there on the wait doubles.
+const Shortest = time.Minute
 
 // Do reads the state of every member. Codes: SnapshotFailed when one is gone,
 // and what the call itself returns.
 func Do(ctx context.Context, disks cloud.Disks, in Input) (*run.Status, error) {
 	started := time.Now()
-	ids := make([]string, len(in.Set.Snapshots))
-	for i, s := range in.Set.Snapshots {
-		ids[i] = s.ID
-	}
-	members, err := disks.Snapshots(ctx, ids)
+	members, err := disks.Snapshots(ctx, in.Set.IDs())
 	if err != nil {
 		return nil, err
 	}
-	status := &run.Status{State: overall(members), Snapshots: members, Polls: 1, WaitSeconds: firstWait}
+	status := &run.Status{State: run.StateOf(in.Plan, in.Set, members, time.Now()), Snapshots: members, Polls: 1}
 	if in.Status != nil {
-		status.Polls = in.Status.Polls + 1
-		status.WaitSeconds = min(2*in.Status.WaitSeconds, longest)
+		status.Polls += in.Status.Polls
 	}
-	limit := time.Duration(in.Plan.Policy.Completion.TimeoutMinutes) * time.Minute
-	if status.State == run.Pending && time.Since(in.Set.CallEndedAt) > limit {
-		status.State = run.TimedOut
-	}
+	status.WaitSeconds = int(wait(in.Status).Seconds())
 	status.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 	return status, nil
 }
 
-// overall is the set's state: as bad as its worst member, and done only when
-// all are.
-func overall(members []run.Snapshot) string {
-	state := run.Completed
-	for _, m := range members {
-		switch m.State {
-		case run.Completed:
-		case run.Failed:
-			return run.Failed
-		default:
-			state = run.Pending
-		}
+// wait is how long to wait after this poll, given the one before.
+func wait(before *run.Status) time.Duration {
+	switch {
+	case before == nil:
+		return Longest
+	case before.Polls == 1:
+		return Shortest
 	}
-	return state
+	return min(2*time.Duration(before.WaitSeconds)*time.Second, Longest)
 }

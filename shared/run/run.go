@@ -159,7 +159,8 @@ type Thaw struct {
 	Record    Record             `json:"record"`
 }
 
-// Status is the answer of one poll. WaitSeconds grows from poll to poll.
+// Status is the answer of one poll. WaitSeconds is how long to wait for an event
+// before the set is looked at again.
 type Status struct {
 	State       string     `json:"state"` // pending, completed, error, timed-out
 	Snapshots   []Snapshot `json:"snapshots"`

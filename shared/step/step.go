@@ -26,6 +26,21 @@ type Handler func(context.Context, json.RawMessage) (json.RawMessage, error)
 // unknown or missing document is refused before anything is touched. A panic
 // becomes Internal, so that the state machine sees a code and thaws.
 func New[I, O any](name string, do func(context.Context, I) (O, error)) Handler {
+	return handler(name, Decode, do)
+}
+
+// Listener makes a handler of a function that events start. Input is decoded
+// loosely: what others publish may hold more than is known here.
+func Listener[I, O any](name string, do func(context.Context, I) (O, error)) Handler {
+	return handler(name, func(data []byte, into any) error {
+		if err := json.Unmarshal(data, into); err != nil {
+			return refused(err)
+		}
+		return nil
+	}, do)
+}
+
+func handler[I, O any](name string, decode func([]byte, any) error, do func(context.Context, I) (O, error)) Handler {
 	return func(ctx context.Context, payload json.RawMessage) (out json.RawMessage, err error) {
 		started := time.Now()
 		defer func() {
@@ -37,7 +52,7 @@ func New[I, O any](name string, do func(context.Context, I) (O, error)) Handler 
 			}
 		}()
 		var in I
-		if err := Decode(payload, &in); err != nil {
+		if err := decode(payload, &in); err != nil {
 			return nil, err
 		}
 		result, err := do(ctx, in)
