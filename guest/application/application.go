@@ -3,17 +3,31 @@
 // all of them pass the suite in applicationtest.
 package application
 
-import "context"
+import (
+	"context"
+
+	"github.com/quiesce/quiesce/shared/protocol"
+)
+
+// New makes the adapter of one kind and touches nothing yet. It refuses
+// options that the kind cannot have by InvalidInput with the field's name.
+type New func(options protocol.Application, journal Journal) (Adapter, error)
 
 // Adapter is one application on this machine for one session. Its methods are
 // called one at a time, in the order Quiesce, StillHeld, Release, and never
-// while a filesystem is frozen: even a read may hang then.
+// while a filesystem is frozen: even a read may hang then. Each returns soon
+// after its ctx has ended.
 type Adapter interface {
+	// Look finds the server and reports it. It changes nothing and is called
+	// outside of any session, when a run is planned. Codes:
+	// ApplicationNotFound, ApplicationRefused.
+	Look(ctx context.Context) (protocol.Server, error)
+
 	// Quiesce brings the application to rest and holds it. It first waits for
 	// a quiet moment and gives up by its own limits: a lock that cannot be had
-	// must never make production queue behind it. On error nothing is held,
-	// and what was attempted has been taken back. Not idempotent. Codes:
-	// ApplicationNotFound, ApplicationRefused, ApplicationBusy.
+	// must never make production queue behind it. After an error Release is
+	// called at once. Not idempotent. Codes: ApplicationNotFound,
+	// ApplicationRefused, ApplicationBusy.
 	Quiesce(ctx context.Context) (Held, error)
 
 	// StillHeld proves the hold without a break since Quiesce, by the session
@@ -22,13 +36,14 @@ type Adapter interface {
 	StillHeld(ctx context.Context) error
 
 	// Release lets the application go and restores every setting that was
-	// changed. Idempotent. It returns what a restore needs besides the
-	// volumes, by file name, such as a backup label; usually nothing.
+	// changed; what a lost hold has let go already is released. Idempotent, and
+	// harmless when nothing is held. It returns what a restore needs besides
+	// the volumes, by file name, such as a backup label; usually nothing.
 	Release(ctx context.Context) (files map[string]string, err error)
 
 	// Undo takes back what a session that died may have left in the instance
-	// (not what dies with a connection), from the journal that it kept. It is
-	// called without a Quiesce before it. Idempotent.
+	// (not what dies with a connection), from the journal's last entry; nil if
+	// there was none. It is called without a Quiesce before it. Idempotent.
 	Undo(ctx context.Context, journal []byte) error
 }
 
@@ -39,5 +54,5 @@ type Held struct {
 }
 
 // Journal keeps, in memory-backed storage, what Undo will need; it is written
-// before the change that it is about.
+// before the change that it is about, and replaces the entry before it.
 type Journal func(entry []byte) error

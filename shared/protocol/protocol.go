@@ -41,9 +41,10 @@ type Request struct {
 
 // DryRunRequest asks whether a run could be held here.
 type DryRunRequest struct {
-	Scripts   []string `json:"scripts,omitempty"` // absolute paths whose safety is checked
-	Mounts    []string `json:"mounts,omitempty"`  // the policy's own list; empty means all
-	AllowRoot bool     `json:"allowRoot,omitempty"`
+	Scripts     []string     `json:"scripts,omitempty"` // absolute paths whose safety is checked
+	Mounts      []string     `json:"mounts,omitempty"`  // the policy's own list; empty means all
+	AllowRoot   bool         `json:"allowRoot,omitempty"`
+	Application *Application `json:"application,omitempty"` // a server to look for; nil for none
 }
 
 // BeginRequest opens the session. SessionSeconds bounds its whole life: when
@@ -58,12 +59,25 @@ type BeginRequest struct {
 }
 
 // Application tells how the application is quiesced. Kind "none" does nothing.
+// No field is a secret: a server is reached by its socket as root, or with what
+// an option file on the instance says.
 type Application struct {
-	Kind           string `json:"kind"` // none, script
+	Kind           string `json:"kind"` // none, script, mariadb, mysql, postgresql, redis
 	PreScript      string `json:"preScript,omitempty"`
 	PostScript     string `json:"postScript,omitempty"`
-	TimeoutSeconds int    `json:"timeoutSeconds,omitempty"`
-	Retries        int    `json:"retries,omitempty"`
+	TimeoutSeconds int    `json:"timeoutSeconds,omitempty"` // of a script, or until a server is at rest
+	Retries        int    `json:"retries,omitempty"`        // of a script
+
+	Socket     string `json:"socket,omitempty"`     // absolute; empty: where the kind usually has it
+	OptionFile string `json:"optionFile,omitempty"` // absolute, root's or the server's own
+	Mode       string `json:"mode,omitempty"`       // one of the kind's; empty: its default
+
+	// Limits of the wait for a lock, named as Percona's tool names them.
+	FTWRLWaitTimeout       int    `json:"ftwrlWaitTimeout,omitempty"`       // seconds to wait for quiet; 0: look once
+	FTWRLWaitThreshold     int    `json:"ftwrlWaitThreshold,omitempty"`     // seconds from which on a query is long; 0: 60
+	FTWRLWaitQueryType     string `json:"ftwrlWaitQueryType,omitempty"`     // all (also when empty), update
+	KillLongQueriesTimeout int    `json:"killLongQueriesTimeout,omitempty"` // seconds until what blocks the lock is killed; 0: never
+	KillLongQueryType      string `json:"killLongQueryType,omitempty"`      // select (also when empty), all
 }
 
 // Filesystem names one superblock by the mount point it was resolved at and
@@ -128,7 +142,17 @@ type DryRunReply struct {
 	BootID    string   `json:"bootId"`
 	ActiveRun string   `json:"activeRun,omitempty"` // another run's session that is open now
 	Mounts    []Mount  `json:"mounts"`
+	Server    *Server  `json:"server,omitempty"`   // the application that was looked for
 	Warnings  []string `json:"warnings,omitempty"` // hazards that do not forbid the run
+}
+
+// Server is an application as its adapter found it.
+type Server struct {
+	Kind     string   `json:"kind"`
+	Version  string   `json:"version"`
+	Replica  bool     `json:"replica,omitempty"`  // it follows another server
+	Dirs     []string `json:"dirs,omitempty"`     // where its data and logs lie
+	Warnings []string `json:"warnings,omitempty"` // what the operator should know, in sentences
 }
 
 // Mount is one superblock that can be frozen, with the disks under it. Its
