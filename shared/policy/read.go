@@ -167,8 +167,15 @@ func (r *reader) document(root ast.Node) Document {
 	return d
 }
 
-// place finds where a field stands, or the nearest one that holds it.
+// place finds where a field stands, or the nearest one that holds it; targets
+// that are missing are missed by whatever needs them.
 func (r *reader) place(path string) *token.Token {
+	if path == "targets" && r.places[path] == nil {
+		path = "schedules"
+		if r.places[path] == nil {
+			path = "group"
+		}
+	}
 	for {
 		if t, ok := r.places[path]; ok {
 			return t

@@ -204,7 +204,9 @@ var share = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})%?$`)
 func (r *reader) tolerance(n ast.Node, path string) (any, bool) {
 	switch n := n.(type) {
 	case *ast.IntegerNode:
-		return r.number(n, path)
+		if share.MatchString(n.Token.Value) {
+			return r.number(n, path)
+		}
 	case *ast.StringNode:
 		if share.MatchString(n.Value) {
 			return n.Value, true

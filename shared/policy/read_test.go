@@ -1,0 +1,219 @@
+package policy_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	_ "time/tzdata"
+
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/policy"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// Whether a JSON Schema can see a problem as well.
+const (
+	sees  = true
+	blind = false
+)
+
+const fleet = "name: db\ntargets: {tags: {backup: db}}\n"
+
+// refusals is what is refused, and the message with its line and column.
+var refusals = []struct {
+	name, text string
+	schema     bool
+	want       string // behind the file's name; more of them, a line each
+	syntax     bool   // no document comes of it
+}{
+	{name: "an empty file", text: "", want: "1:1: is empty: wants a policy, at the least its name", syntax: true},
+	{name: "a comment alone", text: "# name: x\n", want: "1:1: is empty: wants a policy, at the least its name", syntax: true},
+	{name: "no mapping", text: "- name: x\n", schema: sees, want: "1:1: wants a mapping of keys to values, got a list"},
+	{name: "no YAML", text: "name: [\n", want: "1:7: is not YAML: sequence end token ']' not found", syntax: true},
+	{name: "two documents", text: "name: x\n---\nname: y\n", want: "3:5: has a second document: wants one policy a file", syntax: true},
+	{name: "a key twice", text: "name: x\nonFailure: fail\nname: y\n", want: "3:1: name: is given a second time", syntax: true},
+	{name: "an anchor", text: "name: &n x\n", want: "1:7: name: wants the value itself: anchors, aliases and tags of YAML are not read", syntax: true},
+	{name: "a merge key", text: "name: x\nfreeze:\n  <<: {root: allow}\n", want: "3:3: freeze: wants the keys themselves: the merge key << of YAML is not read", syntax: true},
+	{name: "a tag of YAML", text: "name: !!str x\n", want: "1:7: name: wants the value itself: anchors, aliases and tags of YAML are not read", syntax: true},
+
+	{name: "an unknown field", text: "name: x\nfreez:\n  root: allow\n", schema: sees, want: "2:1: freez: is unknown: perhaps freeze"},
+	{name: "an unknown field inside", text: "name: x\nfreeze:\n  timeoutSeconds: 9\n", schema: sees, want: "3:3: freeze.timeoutSeconds: is unknown: wants one of enabled, mounts, deadlineSeconds, root"},
+	{name: "another case", text: "onfailure: fail\n", schema: sees, want: "1:1: onfailure: is unknown: perhaps onFailure"},
+	{name: "a retention, which is not built", text: "retention: {count: 3}\n", schema: sees, want: "1:1: retention: is unknown: wants one of $schema, name, optIn, application, freeze, volumes, onFailure, completion, tags, targets, schedules, maxConcurrency, maxErrors, startLateMinutes, group, groupBudgetSeconds, notification"},
+
+	{name: "text for a number", text: "application:\n  timeoutSeconds: ten\n", schema: sees, want: `2:19: application.timeoutSeconds: wants a whole number, got "ten"`},
+	{name: "a fraction", text: "application:\n  retries: 1.5\n", schema: sees, want: "2:12: application.retries: wants a whole number, got 1.5"},
+	{name: "an octal", text: "application:\n  timeoutSeconds: 012\n", want: "2:19: application.timeoutSeconds: wants a whole number, got 012"},
+	{name: "text for a bool", text: "group: yes\n", schema: sees, want: `1:8: group: wants true or false, got "yes"`},
+	{name: "a number for text", text: "name: 5\n", schema: sees, want: "1:7: name: wants text, got 5: put it in quotes"},
+	{name: "a bool for a tag", text: "tags:\n  a: true\n", schema: sees, want: "2:6: tags.a: wants text, got true: put it in quotes"},
+	{name: "a scalar for a block", text: "freeze: true\n", schema: sees, want: "1:9: freeze: wants a mapping of keys to values, got true"},
+	{name: "a mapping for a list", text: "schedules:\n  expression: rate(1 day)\n", schema: sees, want: "1:1: schedules: wants a list, got a mapping"},
+	{name: "nothing", text: "name: x\nfreeze:\n", schema: sees, want: "2:1: freeze: wants a mapping of keys to values, got nothing"},
+
+	{name: "a name with a quote", text: "name: \"a'b\"\n", schema: sees, want: `1:7: name: wants 1-64 letters, digits, dots, dashes or underscores, got "a'b"`},
+	{name: "a name with a newline", text: "name: |\n  a\n", schema: sees, want: `1:7: name: wants 1-64 letters, digits, dots, dashes or underscores, got "a\n"`},
+	{name: "a name with a substitution", text: "name: $(id)\n", schema: sees, want: `1:7: name: wants 1-64 letters, digits, dots, dashes or underscores, got "$(id)"`},
+	{name: "an opt-in of nothing", text: "optIn: {value: \"\"}\n", schema: sees, want: `1:16: optIn.value: wants a tag value of 1-256 letters, digits, spaces or _.:/=+-@, got ""`},
+	{name: "a timeout of 9", text: "name: x\n# why\napplication:\n  kind: none\n\n  timeoutSeconds: 9\n", schema: sees, want: "6:19: application.timeoutSeconds: wants 10-120, got 9"},
+	{name: "a timeout of 121", text: "application: {timeoutSeconds: 121}\n", schema: sees, want: "1:31: application.timeoutSeconds: wants 10-120, got 121"},
+	{name: "4 retries", text: "application: {retries: 4}\n", schema: sees, want: "1:24: application.retries: wants 0-3, got 4"},
+	{name: "an unknown kind", text: "application: {kind: oracle}\n", schema: sees, want: `1:21: application.kind: wants none, script or vss, got "oracle"`},
+	{name: "no post-script", text: "application:\n  kind: script\n  preScript: /a\n", schema: sees, want: "1:1: application.postScript: is missing: without it nothing releases the application"},
+	{name: "scripts with vss", text: "application:\n  kind: vss\n  preScript: /a\n", schema: sees, want: "3:14: application.preScript: is given, but kind is vss"},
+	{name: "mounts with vss", text: "application: {kind: vss}\nfreeze: {mounts: [/a]}\n", want: "2:18: freeze.mounts: is given, but with kind vss Windows itself holds the filesystems"},
+	{name: "a path with a quote", text: "application:\n  kind: script\n  preScript: /opt/a'b\n  postScript: /b\n", want: `3:14: application.preScript: has the character '\'', which is not allowed in a path`},
+	{name: "a path with a substitution", text: "freeze:\n  mounts:\n    - /data\n    - /$(reboot)\n", want: `4:7: freeze.mounts[1]: has the character '$', which is not allowed in a path`},
+	{name: "a path with a newline", text: "freeze:\n  mounts: [\"/a\\nb\"]\n", want: `2:12: freeze.mounts[0]: has the character '\n', which is not allowed in a path`},
+	{name: "a relative path", text: "freeze: {mounts: [data]}\n", schema: sees, want: `1:19: freeze.mounts[0]: wants an absolute path, got "data"`},
+	{name: "a deadline of 301", text: "freeze: {deadlineSeconds: 301}\n", schema: sees, want: "1:27: freeze.deadlineSeconds: wants 5-300, got 301"},
+	{name: "a completion of 0", text: "completion: {timeoutMinutes: 0}\n", schema: sees, want: "1:30: completion.timeoutMinutes: wants 1-1440, got 0"},
+	{name: "a malformed volume", text: "volumes: {excludeIds: [vol-1]}\n", schema: sees, want: `1:24: volumes.excludeIds[0]: wants a volume id, got "vol-1"`},
+	{name: "an unknown variable", text: "tags:\n  a: x $(volume-id)\n", want: "2:6: tags.a: has the variable $(volume-id): wants $(instance-id), $(policy), $(run-id), $(timestamp)"},
+	{name: "a variable where tags are sought", text: "targets: {tags: {a: $(policy)}}\n", schema: sees, want: `1:21: targets.tags.a: wants a value of letters, digits, spaces or _.:/=+-@, got "$(policy)"`},
+	{name: "a reserved tag", text: "tags:\n  aws:x: y\n", schema: sees, want: "2:10: tags.aws:x: is reserved: wants a key that does not begin with quiesce:, aws: or acs:"},
+	{name: "a tag that grows too long", text: "tags: {a: $(run-id)$(run-id)$(run-id)$(timestamp)}\n", want: "1:11: tags.a: wants a value of at most 256 bytes, its variables written out, got up to 260"},
+
+	{name: "a malformed instance", text: "targets:\n  instanceIds: [i-0abc12345678def90, 0abc]\n", schema: sees, want: `2:38: targets.instanceIds[1]: wants an instance id such as i-0abc12345678def90, got "0abc"`},
+	{name: "an instance twice", text: "targets: {instanceIds: [i-0abc12345678def90, i-0abc12345678def90]}\n", schema: sees, want: "1:46: targets.instanceIds[1]: names i-0abc12345678def90 a second time"},
+	{name: "schedules of nobody", text: "schedules:\n  - expression: rate(1 day)\n", want: "1:1: targets: is missing: schedules and a group need instanceIds or tags"},
+	{name: "a concurrency of 10001", text: "maxConcurrency: 10001\n", schema: sees, want: "1:17: maxConcurrency: wants 0-10000, got 10001"},
+	{name: "errors of 101 percent", text: "maxErrors: 101%\n", schema: sees, want: "1:12: maxErrors: wants 0%-100%, got 101%"},
+	{name: "negative errors", text: "maxErrors: -1\n", schema: sees, want: `1:12: maxErrors: wants a number of instances such as 5, or a share such as "10%", got -1`},
+	{name: "errors in words", text: "maxErrors: few\n", schema: sees, want: `1:12: maxErrors: wants a number of instances such as 5, or a share such as "10%", got "few"`},
+	{name: "a start that is never late", text: "startLateMinutes: 0\n", schema: sees, want: "1:19: startLateMinutes: wants 1-1440, got 0"},
+	{name: "a group beyond the deadline", text: fleet + "group: true\ngroupBudgetSeconds: 90\n", want: "4:21: groupBudgetSeconds: wants at most freeze.deadlineSeconds (60), got 90: the first target would let go before the last is held"},
+	{name: "a group a few at a time", text: fleet + "group: true\nmaxConcurrency: 2\n", want: "4:17: maxConcurrency: is given, but a group holds all its targets at once"},
+	{name: "a receiver of two kinds", text: "notification:\n  - email: a@example.com\n    topicArn: arn:aws:sns:eu-west-1:123456789012:x\n", schema: sees, want: "2:5: notification[0]: wants either email or topicArn"},
+	{name: "no address", text: "notification:\n  - email: you\n", want: `2:12: notification[0].email: wants an address such as dba@example.com, got "you"`},
+	{name: "no topic", text: "notification: [{topicArn: \"arn:aws:sqs:eu-west-1:123456789012:x\"}]\n", schema: sees, want: `1:27: notification[0].topicArn: wants an SNS topic's ARN, got "arn:aws:sqs:eu-west-1:123456789012:x"`},
+	{name: "an unknown outcome", text: "notification: [{email: a@example.com, on: [always]}]\n", schema: sees, want: `1:44: notification[0].on[0]: wants completed, degraded, failed or thaw-failed, got "always"`},
+
+	{name: "a zone that does not exist", text: fleet + "schedules:\n  - expression: cron(0 2 * * ? *)\n    timezone: Europe/Berlinn\n", want: `5:15: schedules[0].timezone: wants an IANA time zone such as Europe/Berlin, got "Europe/Berlinn", which does not exist`},
+	{name: "the machine's own zone", text: fleet + "schedules: [{expression: cron(0 2 * * ? *), timezone: Local}]\n", want: `3:55: schedules[0].timezone: wants an IANA time zone such as Europe/Berlin, got "Local", which does not exist`},
+	{name: "a rate with a zone", text: fleet + "schedules: [{expression: rate(1 day), timezone: Asia/Tokyo}]\n", want: "3:49: schedules[0].timezone: is given, but a rate counts hours from its deployment wherever that is: wants cron(...)"},
+	{name: "a schedule of nothing", text: fleet + "schedules:\n  - name: nightly\n", schema: sees, want: "4:5: schedules[0].expression: is missing: wants cron(...) or rate(...)"},
+	{name: "a bad cron", text: fleet + "schedules:\n  - expression: cron(0 2 * * *)\n", schema: sees, want: "4:17: schedules[0].expression: wants 6 fields (minutes hours day-of-month month day-of-week year), got 5"},
+	{name: "a day that never comes", text: fleet + "schedules: [{expression: cron(0 2 30 FEB ? *)}]\n", want: `3:26: schedules[0].expression: never fires again: no such day or year is to come, got "cron(0 2 30 FEB ? *)"`},
+	{name: "a year that is over", text: fleet + "schedules: [{expression: cron(0 2 * * ? 2025)}]\n", want: `3:26: schedules[0].expression: never fires again: no such day or year is to come, got "cron(0 2 * * ? 2025)"`},
+	{name: "every five minutes", text: fleet + "schedules: [{expression: cron(*/5 2 * * ? *)}]\n", want: "3:26: schedules[0].expression: wants at least 15 minutes between starts, got 5 (after 2026-01-03 02:00 UTC)"},
+	{name: "a rate of five minutes", text: fleet + "schedules: [{expression: rate(5 minutes)}]\n", want: `3:26: schedules[0].expression: wants a rate of 15 minutes to 366 days, got "rate(5 minutes)"`},
+	{name: "a rate beside a cron", text: fleet + "schedules:\n  - expression: cron(0 2 * * ? *)\n  - expression: rate(6 hours)\n", want: "5:17: schedules[1].expression: cannot stand beside schedule-1: a rate counts from its deployment, so that nobody can tell when the two meet: wants cron(...) for both"},
+	{name: "a name for two schedules", text: fleet + "schedules:\n  - {name: a, expression: cron(0 2 * * ? *)}\n  - {name: a, expression: cron(0 3 * * ? *)}\n", want: "5:12: schedules[1].name: is a, as another schedule's"},
+	{name: "schedules that meet", text: fleet + "schedules:\n  - {name: nightly, expression: cron(0 2 * * ? *)}\n  - {name: weekly, expression: cron(0/30 0-3 ? * SUN *)}\n", want: "5:32: schedules[1].expression: fires together with nightly, first at 2026-01-04 02:00 UTC: an instance can be in one run at a time"},
+	{name: "schedules that meet across zones, in summer", text: fleet + "schedules:\n  - {expression: cron(0 1 * * ? *)}\n  - {expression: cron(0 3 * * ? *), timezone: Europe/Berlin}\n", want: "5:18: schedules[1].expression: fires together with schedule-1, first at 2026-03-29 03:00 CEST, 2026-03-29 01:00 UTC: an instance can be in one run at a time"},
+	{name: "schedules that meet on a leap day", text: fleet + "schedules:\n  - {expression: cron(0 1 L * ? *)}\n  - {expression: cron(0 1 29 FEB ? *)}\n", want: "5:18: schedules[1].expression: fires together with schedule-1, first at 2028-02-29 01:00 UTC: an instance can be in one run at a time"},
+
+	{name: "all at once", text: "name: a b\napplication: {kind: 5, preScript: /a}\nonFailure: ignore\nschedules:\n  - expression: cron(x)\n    timezone: Nowhere\n", schema: sees, want: `1:7: name: wants 1-64 letters, digits, dots, dashes or underscores, got "a b"
+2:21: application.kind: wants text, got 5: put it in quotes
+3:12: onFailure: wants degrade or fail, got "ignore"
+4:1: targets: is missing: schedules and a group need instanceIds or tags
+5:17: schedules[0].expression: wants 6 fields (minutes hours day-of-month month day-of-week year), got 1
+6:15: schedules[0].timezone: wants an IANA time zone such as Europe/Berlin, got "Nowhere", which does not exist`},
+}
+
+func TestReadNamesLineColumnAndField(t *testing.T) {
+	for _, tt := range refusals {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := policy.ReadAt("db.yaml", []byte(tt.text), now)
+			if err == nil {
+				t.Fatal("it was taken")
+			}
+			want := "db.yaml:" + strings.ReplaceAll(tt.want, "\n", "\ndb.yaml:")
+			if err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+			if code := fault.CodeOf(err); code != fault.InvalidInput {
+				t.Errorf("got the code %s", code)
+			}
+			var p policy.Problem
+			var f *fault.Error
+			if !errors.As(err, &p) || !errors.As(err, &f) || f != p.Fault || p.File != "db.yaml" {
+				t.Errorf("the problem and its fault cannot be got at: %#v", err)
+			}
+		})
+	}
+}
+
+var accepted = []string{
+	"name: x\n",
+	"{}\n",
+	`{"$schema": "policy.schema.json", "name": "db", "onFailure": "fail", "freeze": {"enabled": false}}`,
+	"{\n\t\"name\": \"tabs\",\n\t\"freeze\": {\n\t\t\"deadlineSeconds\": 5\n\t}\n}\n",
+	"maxErrors: 5\n",
+	"maxErrors: \"5\"\n",
+	"maxErrors: 0%\n",
+	fleet + "schedules: [{expression: rate(1 hour)}]\n",
+	fleet + "schedules:\n  - {expression: cron(0 1 * * ? *)}\n  - {expression: cron(15 3 * * ? *), timezone: Europe/Berlin}\n",
+	fleet + "group: true\ngroupBudgetSeconds: 60\n",
+	"tags: {a: '', b: $(policy)-$(instance-id)}\n",
+}
+
+func TestReadTakes(t *testing.T) {
+	for _, text := range accepted {
+		if _, err := policy.ReadAt("db.yaml", []byte(text), now); err != nil {
+			t.Errorf("%s\nrefused: %v", text, err)
+		}
+	}
+}
+
+func TestReadFillsDefaultsAndKeepsWhatIsWritten(t *testing.T) {
+	text := `# yaml-language-server: $schema=x
+name: db
+application:
+  kind: script
+  preScript: /opt/pre
+  postScript: /opt/post
+  timeoutSeconds: 30
+volumes: {excludeBoot: false}
+targets: {tags: {ConsistentSnapshot: ""}}
+schedules:
+  - expression: cron(30 3 * * ? *)
+    timezone: Europe/Berlin
+maxErrors: 20%
+notification: [{email: a@example.com}]
+`
+	got, err := policy.ReadAt("db.yaml", []byte(text), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := policy.DefaultDocument()
+	want.Name = "db"
+	want.Application = policy.Application{Kind: policy.Script, PreScript: "/opt/pre", PostScript: "/opt/post", TimeoutSeconds: 30}
+	want.Volumes.ExcludeBoot = false
+	want.Targets.Tags = map[string]string{"ConsistentSnapshot": ""}
+	want.Schedules = []policy.Schedule{{Expression: "cron(30 3 * * ? *)", Timezone: "Europe/Berlin"}}
+	want.MaxErrors = policy.Tolerance{Value: 20, Percent: true}
+	want.Notification = []policy.Notification{{Email: "a@example.com"}}
+	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if !slices.Equal(got.Notification[0].Wants(), policy.DefaultOutcomes) {
+		t.Errorf("got %v", got.Notification[0].Wants())
+	}
+	if got.ScheduleName(0) != "schedule-1" || got.StartLate() != time.Hour {
+		t.Errorf("got %s and %s", got.ScheduleName(0), got.StartLate())
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	for _, tt := range refusals {
+		f.Add([]byte(tt.text))
+	}
+	for _, text := range accepted {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		d, err := policy.ReadAt("f", text, now)
+		if err == nil && d.Check(now) != nil {
+			t.Errorf("taken, and not good: %v", d.Check(now))
+		}
+		if err != nil && fault.CodeOf(err) != fault.InvalidInput {
+			t.Errorf("%v has no code", err)
+		}
+	})
+}
