@@ -32,6 +32,9 @@ type fakeCloud struct {
 	saveToken func(set, token string) error
 	answer    func(token string) error
 
+	found   []cloud.Found     // what Find finds
+	objects map[string][]byte // what Put put
+
 	calls   []string // in order, as name or name:verb
 	sent    []protocol.Request
 	replies map[string]cloud.Result

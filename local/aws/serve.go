@@ -108,6 +108,9 @@ func (c *Cloud) route(call *wire.Call) {
 	}
 	call.Service = "s3"
 	call.Action = map[string]string{"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}[r.Method]
+	if r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "2" {
+		call.Action = "ListObjectsV2"
+	}
 }
 
 func wait(ctx context.Context, d time.Duration) error {

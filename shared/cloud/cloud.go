@@ -21,6 +21,8 @@ type Provider interface {
 	Bus
 	Tokens
 	Tasks
+	Finder
+	Store
 }
 
 // Disks reads instances and volumes and makes sets. Reads are retried by the

@@ -61,6 +61,9 @@ func (s *S3) Do(_ context.Context, c *wire.Call) (wire.Reply, error) {
 	if objects == nil {
 		return wire.Reply{}, wire.Errorf(404, "NoSuchBucket", "The specified bucket does not exist")
 	}
+	if key == "" && c.HTTP.Method == http.MethodGet && c.HTTP.URL.Query().Get("list-type") == "2" {
+		return list(c.HTTP.URL.Query(), bucket, objects)
+	}
 	if key == "" {
 		return wire.Reply{}, wire.Errorf(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
 	}
