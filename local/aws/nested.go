@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quiesce/quiesce/local/aws/states"
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/workflow/asl"
 )
@@ -29,6 +30,9 @@ func (c *Cloud) startExecution(ctx context.Context, sync bool, input json.RawMes
 	}
 	if in.Name == "" {
 		in.Name = c.uuid()
+	}
+	if bucket := states.StartLimit; !c.cfg.Unthrottled && !c.buckets.Take("states:StartExecution", bucket, time.Now()) {
+		return nil, &asl.Error{Name: "StepFunctions.AWSStepFunctionsException", Cause: "Rate exceeded (Service: AWSStepFunctions; Status Code: 400; Error Code: ThrottlingException)"}
 	}
 	_, machine, _ := strings.Cut(in.StateMachineArn, ":stateMachine:")
 	x, err := c.cfg.Engine.Start(machine, in.Name, in.Input)

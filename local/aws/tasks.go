@@ -32,6 +32,10 @@ func (c *Cloud) Tasks(functions runtimeapi.Invoker) asl.Tasks {
 			return c.startExecution(ctx, false, input)
 		case strings.HasSuffix(resource, ":states:::states:startExecution.sync:2"):
 			return c.startExecution(ctx, true, input)
+		case strings.HasSuffix(resource, ":states:::s3:getObject"):
+			return c.object(input, false)
+		case strings.HasSuffix(resource, ":states:::s3:putObject"):
+			return c.object(input, true)
 		}
 		return nil, &asl.Error{Name: asl.Runtime, Cause: "the resource " + resource + " is not emulated"}
 	})

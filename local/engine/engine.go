@@ -11,6 +11,7 @@ import (
 	"hash/fnv"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,9 @@ type Config struct {
 	Account string // default 123456789012
 	RoleARN string // of every machine; default QuiesceStateMachine
 	Seed    uint64 // of jitter and ids, together with the execution's name
+
+	Clock     asl.Clock // what the executions live in; nil: the machine's own time
+	Forgetful bool      // keeps no history: a fleet's would fill the memory
 }
 
 // Status of an execution, as the service spells it.
@@ -87,7 +91,7 @@ type execution struct {
 	Execution
 	events []asl.Event
 	stop   context.CancelCauseFunc
-	done   chan struct{}
+	done   asl.Gate
 }
 
 // New makes an engine without machines.
@@ -95,6 +99,9 @@ func New(cfg Config) *Engine {
 	cfg.Region = cmp.Or(cfg.Region, "eu-central-1")
 	cfg.Account = cmp.Or(cfg.Account, "123456789012")
 	cfg.RoleARN = cmp.Or(cfg.RoleARN, "arn:aws:iam::"+cfg.Account+":role/QuiesceStateMachine")
+	if cfg.Clock == nil {
+		cfg.Clock = asl.Wall{}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Engine{cfg: cfg, ctx: ctx, cancel: cancel, machines: make(map[string]*machine), executions: make(map[string]*execution)}
 }
@@ -111,7 +118,7 @@ func (e *Engine) Close() {
 func (e *Engine) Deploy(name string, definition []byte, m *asl.Machine, tasks asl.Tasks) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.machines[name] = &machine{definition, m, tasks, time.Now()}
+	e.machines[name] = &machine{definition, m, tasks, e.cfg.Clock.Now()}
 	return e.MachineARN(name)
 }
 
@@ -157,32 +164,67 @@ func (e *Engine) Start(machineName, name string, input json.RawMessage) (Executi
 	ctx, stop := context.WithCancelCause(e.ctx)
 	x := &execution{Execution: Execution{
 		ARN: arn, Name: name, Machine: machineName, MachineARN: e.MachineARN(machineName), Status: Running,
-		Input: slices.Clone(input), StartedAt: time.Now(),
-	}, stop: stop, done: make(chan struct{})}
+		Input: slices.Clone(input), StartedAt: e.cfg.Clock.Now(),
+	}, stop: stop}
 	e.executions[arn] = x
 	e.order = append(e.order, arn)
 	e.tell(x.Execution)
-	e.wg.Go(func() { e.run(ctx, x, m) })
+	e.wg.Add(1)
+	e.cfg.Clock.Go(func() {
+		defer e.wg.Done()
+		e.run(ctx, x, m)
+	})
 	return x.Execution, nil
 }
 
 func (e *Engine) run(ctx context.Context, x *execution, m *machine) {
-	defer close(x.done)
+	defer x.done.Open()
 	h := fnv.New64a()
 	h.Write([]byte(x.Name))
 	out, err := m.machine.Run(ctx, asl.Execution{
 		ID: x.ARN, Name: x.Name, RoleARN: e.cfg.RoleARN, MachineID: x.MachineARN, MachineName: x.Machine,
 		Input: x.Input, Tasks: mortal{m.tasks, e.ctx}, Work: &e.wg, Seed: e.cfg.Seed ^ h.Sum64(), Callbacks: &e.callbacks,
-		Observe: func(event asl.Event) {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			x.events = append(x.events, event)
-		},
+		Observe: e.observe(x), Clock: e.cfg.Clock, Child: e.adopt,
 	})
+	x.stop(nil)
+	e.end(x, out, err)
+}
+
+// observe keeps an execution's history.
+func (e *Engine) observe(x *execution) func(asl.Event) {
+	if e.cfg.Forgetful {
+		return nil
+	}
+	return func(event asl.Event) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		x.events = append(x.events, event)
+	}
+}
+
+// adopt lists a child execution of a distributed Map like any other. It ends
+// with its parent, hence nobody can stop it alone.
+func (e *Engine) adopt(child asl.Execution) asl.Kin {
+	x := &execution{Execution: Execution{
+		ARN: child.ID, Name: child.Name, Machine: child.MachineName, MachineARN: child.MachineID, Status: Running,
+		Input: child.Input, StartedAt: e.cfg.Clock.Now(),
+	}, stop: func(error) {}}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	x.stop(nil)
-	x.StoppedAt, x.Status, x.Output = time.Now(), Succeeded, out
+	e.executions[x.ARN] = x
+	e.order = append(e.order, x.ARN)
+	e.tell(x.Execution)
+	return asl.Kin{Observe: e.observe(x), Ended: func(out json.RawMessage, err error) {
+		e.end(x, out, err)
+		x.done.Open()
+	}}
+}
+
+// end notes how an execution ended and announces it.
+func (e *Engine) end(x *execution, out json.RawMessage, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x.StoppedAt, x.Status, x.Output = e.cfg.Clock.Now(), Succeeded, out
 	var f *asl.Failure
 	switch {
 	case errors.As(err, &f):
@@ -226,7 +268,7 @@ func (e *Engine) Stop(arn, name, cause string) (Execution, error) {
 		return Execution{}, ErrNoExecution
 	}
 	x.stop(&asl.Error{Name: name, Cause: cause})
-	<-x.done
+	e.cfg.Clock.Wait(-1, &x.done)
 	return e.Describe(arn)
 }
 
@@ -238,12 +280,12 @@ func (e *Engine) Wait(ctx context.Context, arn string) (Execution, error) {
 	if x == nil {
 		return Execution{}, ErrNoExecution
 	}
-	select {
-	case <-x.done:
-		return e.Describe(arn)
-	case <-ctx.Done():
+	var given asl.Gate
+	defer context.AfterFunc(ctx, given.Open)()
+	if e.cfg.Clock.Wait(-1, &x.done, &given) == 1 {
 		return Execution{}, ctx.Err()
 	}
+	return e.Describe(arn)
 }
 
 // Describe returns an execution as it stands.
@@ -271,7 +313,8 @@ func (e *Engine) History(arn string) ([]asl.Event, error) {
 func (e *Engine) List(machineName string, status Status) ([]Execution, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.machines[machineName] == nil {
+	name, _, _ := strings.Cut(machineName, "/") // children are listed under the machine and the Map's label
+	if e.machines[name] == nil {
 		return nil, ErrNoMachine
 	}
 	var list []Execution

@@ -31,12 +31,15 @@ func New(e *engine.Engine, cfg Config) *States { return &States{e, cfg} }
 // Protocol is awsJson 1.0.
 func (s *States) Protocol() wire.Protocol { return wire.AWSJSON }
 
-// Limit is the published bucket of a small Region for starting executions and
-// for answering tasks.
+// StartLimit is the published bucket of a small Region for StartExecution.
+var StartLimit = wire.Limit{Capacity: 800, Refill: 150}
+
+// Limit is the published bucket of a small Region, for StartExecution and for
+// answering tasks.
 func (s *States) Limit(c *wire.Call) (string, wire.Limit) {
 	switch c.Action {
 	case "StartExecution":
-		return c.Action, wire.Limit{Capacity: 800, Refill: 150}
+		return c.Action, StartLimit
 	case "SendTaskSuccess", "SendTaskFailure", "SendTaskHeartbeat":
 		return c.Action, wire.Limit{Capacity: 1500, Refill: 300}
 	}
