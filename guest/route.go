@@ -125,7 +125,7 @@ func (r *router) failed(req protocol.Request, err error) protocol.Reply {
 
 func newHost(state linux.State) *linux.Host {
 	exe, _ := os.Readlink("/proc/self/exe")
-	return &linux.Host{State: state, Exe: exe}
+	return &linux.Host{State: state, Exe: exe, Applications: applications}
 }
 
 var errNobody = errors.New("no daemon")

@@ -5,13 +5,28 @@ package application
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 
+	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
 // New makes the adapter of one kind and touches nothing yet. It refuses
 // options that the kind cannot have by InvalidInput with the field's name.
 type New func(options protocol.Application, journal Journal) (Adapter, error)
+
+// Make makes the adapter of the kind that the options name, out of a table of
+// kinds.
+func Make(kinds map[string]New, options protocol.Application, journal Journal) (Adapter, error) {
+	make, ok := kinds[options.Kind]
+	if !ok {
+		known := slices.Sorted(maps.Keys(kinds))
+		return nil, fault.Input("application.kind", "is %s, and this helper knows none, script, %s", options.Kind, strings.Join(known, ", "))
+	}
+	return make(options, journal)
+}
 
 // Adapter is one application on this machine for one session. Its methods are
 // called one at a time, in the order Quiesce, StillHeld, Release, and never

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/guest/mounts"
 	"github.com/quiesce/quiesce/guest/script"
 	"github.com/quiesce/quiesce/guest/session"
@@ -34,6 +35,8 @@ type Host struct {
 	State
 	Scripts script.Rules
 	Exe     string // the helper's own file, whose filesystem is not frozen either
+
+	Applications map[string]application.New // what can be quiesced besides scripts, by kind
 }
 
 // agents are the clouds' agents, who could not take the thaw's command if they
@@ -58,6 +61,11 @@ func (h *Host) RunScript(ctx context.Context, s session.Script) (protocol.Script
 	return h.Scripts.Run(ctx, script.Call{
 		Path: s.Path, RunID: s.Run, Stage: s.Stage, Timeout: s.Timeout, Output: h.output(s.Run, s.Stage),
 	})
+}
+
+// Application makes the adapter of a kind in the table.
+func (h *Host) Application(app protocol.Application, journal application.Journal) (application.Adapter, error) {
+	return application.Make(h.Applications, app, journal)
 }
 
 func (h *Host) table(allowRoot bool) (*mounts.Table, error) {

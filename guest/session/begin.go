@@ -2,19 +2,14 @@ package session
 
 import (
 	"context"
-	"time"
 
+	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
-const (
-	defaultTimeout = 10 * time.Second
-	scriptPause    = 500 * time.Millisecond
-)
-
 // begin quiesces the application. When that fails it is released at once, for
-// a script that failed may have done half of its work; the session stays open,
+// a quiesce that failed may have done half of its work; the session stays open,
 // so that the run may still freeze.
 func (s *session) begin(protocol.Request) error {
 	if err := s.enter(s.work); err != nil {
@@ -29,6 +24,12 @@ func (s *session) begin(protocol.Request) error {
 		s.note(func(e *protocol.Evidence) { e.Phase = protocol.Quiesced })
 		return s.save()
 	}
+	adapter, err := s.adapt(app)
+	if err != nil {
+		s.note(func(e *protocol.Evidence) { e.Phase = protocol.Quiesced })
+		s.save()
+		return err
+	}
 	s.note(func(e *protocol.Evidence) {
 		e.Phase = protocol.Quiescing
 		e.Application = &protocol.ApplicationEvidence{Kind: app.Kind, QuiesceAt: s.host.Stamp()}
@@ -37,54 +38,109 @@ func (s *session) begin(protocol.Request) error {
 	if err := s.save(); err != nil {
 		return err
 	}
-	if app.PreScript != "" {
-		res, err := runScript(s.work, s.host, s.run, "pre", app, app.PreScript)
-		s.note(func(e *protocol.Evidence) { e.Application.Pre = &res })
-		if err != nil {
-			s.note(func(e *protocol.Evidence) { e.Application.Error = protocol.FailureOf(err) })
-			s.release()
-			s.note(func(e *protocol.Evidence) { e.Phase = protocol.Quiesced })
-			s.save()
-			return err
-		}
+	s.app = adapter
+	held, err := s.quiesce(app)
+	if err != nil {
+		s.note(func(e *protocol.Evidence) { e.Application.Error = protocol.FailureOf(err) })
+		s.release(false)
+		s.note(func(e *protocol.Evidence) { e.Phase = protocol.Quiesced })
+		s.save()
+		return err
 	}
 	s.note(func(e *protocol.Evidence) {
 		e.Application.QuiescedAt = s.host.Stamp()
+		e.Application.SessionID, e.Application.Version = held.SessionID, held.Version
 		e.Phase = protocol.Quiesced
 	})
 	return s.save()
 }
 
+// quiesce asks the adapter, within all that the policy allows it: a server that
+// does not answer must not occupy the session.
+func (s *session) quiesce(app protocol.Application) (application.Held, error) {
+	ctx, cancel := context.WithTimeoutCause(s.work, patience(app),
+		fault.New(fault.ApplicationBusy, "%s was not at rest after %v", app.Kind, patience(app)))
+	defer cancel()
+	held, err := s.app.Quiesce(ctx)
+	switch {
+	case err != nil && s.work.Err() != nil && app.Kind != "script":
+		return held, s.ending()
+	case err != nil && fault.CodeOf(err) == fault.Internal && ctx.Err() != nil:
+		return held, fault.Wrap(fault.ApplicationBusy, err, "%s", context.Cause(ctx))
+	}
+	return held, err
+}
+
+// adapt makes the adapter of an application. Scripts are the host's to run, the
+// rest is its adapters'.
+func (s *session) adapt(app protocol.Application) (application.Adapter, error) {
+	if app.Kind == "script" {
+		return &scripts{host: s.host, run: s.run, app: app, ran: s.ran}, nil
+	}
+	return s.host.Application(app, s.journal)
+}
+
+// journal keeps an adapter's entry in the record, where whoever recovers finds
+// it.
+func (s *session) journal(entry []byte) error {
+	s.mu.Lock()
+	s.rec.Journal = entry
+	s.mu.Unlock()
+	return s.save()
+}
+
+// ran enters a script's result into the evidence.
+func (s *session) ran(stage string, res protocol.ScriptResult) {
+	s.note(func(e *protocol.Evidence) { scripted(e.Application, stage, res) })
+}
+
 // release lets the application go, once. It is owed as soon as quiescing it
-// was attempted, and nothing cuts it short.
-func (s *session) release() {
+// was attempted. The hold is looked at first, unless a filesystem may still be
+// frozen: then nothing is asked of the application that could hang.
+func (s *session) release(thawed bool) {
 	s.mu.Lock()
 	a := s.rec.Evidence.Application
-	if a == nil || !a.ReleasedAt.IsZero() || a.Post != nil {
+	if a == nil || s.app == nil || !a.ReleasedAt.IsZero() || a.Post != nil {
 		s.mu.Unlock()
 		return
 	}
+	quiesced := !a.QuiescedAt.IsZero()
 	app := s.rec.Begin.Application
 	s.mu.Unlock()
-	res, err := runPost(s.host, s.run, app)
-	s.note(func(e *protocol.Evidence) { released(e, res, err, s.host.Stamp()) })
+	ctx, cancel := context.WithTimeout(context.Background(), letting(app))
+	defer cancel()
+	held := false
+	if quiesced && thawed {
+		err := s.app.StillHeld(ctx)
+		held = err == nil
+		if err != nil {
+			s.loseApplication(err)
+		}
+	}
+	files, err := s.app.Release(ctx)
+	s.note(func(e *protocol.Evidence) {
+		released(e, held, err, s.host.Stamp())
+		e.Application.Files = files
+	})
 	s.save()
 }
 
-// runPost runs the post script on a context of its own; nil for none.
-func runPost(host Host, run string, app protocol.Application) (*protocol.ScriptResult, error) {
-	if app.PostScript == "" {
-		return nil, nil
-	}
-	res, err := runScript(context.Background(), host, run, "post", app, app.PostScript)
-	return &res, err
+// loseApplication records that the application's hold broke.
+func (s *session) loseApplication(err error) {
+	failure := protocol.FailureOf(err)
+	s.note(func(e *protocol.Evidence) {
+		e.Lost = append(e.Lost, protocol.Loss{Code: failure.Code, Subject: "application", Message: failure.Message, At: s.host.Stamp()})
+		if e.Application.Error == nil {
+			e.Application.Error = failure
+		}
+	})
 }
 
-// released enters the release into the evidence. A script's hold is proved
-// only if both scripts succeeded and nothing was lost in between.
-func released(e *protocol.Evidence, res *protocol.ScriptResult, err error, at protocol.Stamp) {
+// released enters the release into the evidence. The hold is proved only if it
+// was seen and nothing was lost in between; a script's besides by the success
+// of its post-script, because nothing else can be asked of it.
+func released(e *protocol.Evidence, held bool, err error, at protocol.Stamp) {
 	a := e.Application
-	a.Post = res
 	if err != nil {
 		if a.Error == nil {
 			a.Error = protocol.FailureOf(err)
@@ -92,28 +148,14 @@ func released(e *protocol.Evidence, res *protocol.ScriptResult, err error, at pr
 		return
 	}
 	a.ReleasedAt = at
-	a.Held = res != nil && !a.QuiescedAt.IsZero() && a.Error == nil && len(e.Lost) == 0
+	a.Held = held && a.Error == nil && len(e.Lost) == 0 && (a.Kind != "script" || a.Post != nil)
 }
 
-// runScript runs a script until it succeeds, its retries are used up, ctx ends
-// or trying again is no use.
-func runScript(ctx context.Context, host Host, run, stage string, app protocol.Application, path string) (protocol.ScriptResult, error) {
-	timeout := time.Duration(app.TimeoutSeconds) * time.Second
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
-	var total protocol.ScriptResult
-	for try := 0; ; try++ {
-		res, err := host.RunScript(ctx, Script{Run: run, Stage: stage, Path: path, Timeout: timeout})
-		res.Path, res.Attempts, res.Ms = path, try+1, res.Ms+total.Ms
-		total = res
-		if err == nil || ctx.Err() != nil || try >= app.Retries || fault.CodeOf(err) == fault.ScriptUnsafe {
-			return total, err
-		}
-		select {
-		case <-time.After(scriptPause):
-		case <-ctx.Done():
-			return total, err
-		}
+// scripted enters a script's result.
+func scripted(a *protocol.ApplicationEvidence, stage string, res protocol.ScriptResult) {
+	if stage == "pre" {
+		a.Pre = &res
+	} else {
+		a.Post = &res
 	}
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,9 @@ func Check(req protocol.Request) error {
 					return err
 				}
 			}
+			if req.DryRun.Application != nil {
+				return checkApplication("dryRun.application", *req.DryRun.Application)
+			}
 		}
 	case protocol.Begin:
 		if req.Begin == nil {
@@ -80,32 +84,42 @@ func checkBegin(b protocol.BeginRequest) error {
 		}
 		seen[f.Device] = true
 	}
-	return checkApplication(b.Application)
+	return checkApplication("begin.application", b.Application)
 }
 
-func checkApplication(a protocol.Application) error {
-	switch a.Kind {
-	case "none":
+func checkApplication(at string, a protocol.Application) error {
+	if a.Kind == "none" {
 		return nil
-	case "script":
-	default:
-		return fault.Input("begin.application.kind", "must be none or script")
 	}
-	if a.PreScript == "" && a.PostScript == "" {
-		return fault.Input("begin.application", "names no script")
+	if a.Kind != "script" && !slices.Contains(protocol.Servers, a.Kind) {
+		return fault.Input(at+".kind", "must be none, script or one of %s", strings.Join(protocol.Servers, ", "))
 	}
-	for field, s := range map[string]string{"preScript": a.PreScript, "postScript": a.PostScript} {
-		if s == "" {
+	if a.Kind == "script" && a.PreScript == "" && a.PostScript == "" {
+		return fault.Input(at, "names no script")
+	}
+	for _, p := range []struct{ field, path string }{
+		{"preScript", a.PreScript}, {"postScript", a.PostScript}, {"socket", a.Socket}, {"optionFile", a.OptionFile},
+	} {
+		if p.path == "" {
 			continue
 		}
-		if err := CheckPath("begin.application."+field, s); err != nil {
+		if err := CheckPath(at+"."+p.field, p.path); err != nil {
 			return err
 		}
 	}
-	if err := checkRange("begin.application.timeoutSeconds", a.TimeoutSeconds, 0, MaxTimeoutSeconds); err != nil {
-		return err
+	for _, n := range []struct {
+		field     string
+		got, most int
+	}{
+		{"timeoutSeconds", a.TimeoutSeconds, MaxTimeoutSeconds}, {"retries", a.Retries, MaxRetries},
+		{"ftwrlWaitTimeout", a.FTWRLWaitTimeout, MaxTimeoutSeconds}, {"ftwrlWaitThreshold", a.FTWRLWaitThreshold, MaxSessionSeconds},
+		{"killLongQueriesTimeout", a.KillLongQueriesTimeout, MaxTimeoutSeconds},
+	} {
+		if err := checkRange(at+"."+n.field, n.got, 0, n.most); err != nil {
+			return err
+		}
 	}
-	return checkRange("begin.application.retries", a.Retries, 0, MaxRetries)
+	return nil
 }
 
 func checkRange(field string, got, low, high int) error {

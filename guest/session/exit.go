@@ -18,16 +18,21 @@ const (
 	ExitNotReady      = 206 // another run's session is open
 )
 
+// ofApplication are the codes of what brings the application to rest.
+var ofApplication = map[fault.Code]bool{
+	fault.ScriptFailed: true, fault.ScriptTimedOut: true, fault.ScriptUnsafe: true,
+	fault.ApplicationNotFound: true, fault.ApplicationRefused: true, fault.ApplicationBusy: true,
+}
+
 // ExitCode is the command's exit code for a reply.
 func ExitCode(r protocol.Reply) int {
 	if r.Error == nil {
 		return ExitDone
 	}
-	script := r.Error.Code == fault.ScriptFailed || r.Error.Code == fault.ScriptTimedOut || r.Error.Code == fault.ScriptUnsafe
 	switch {
-	case script && r.Verb == protocol.Thaw:
+	case ofApplication[r.Error.Code] && r.Verb == protocol.Thaw:
 		return ExitPostFailed
-	case script:
+	case ofApplication[r.Error.Code]:
 		return ExitPreFailed
 	case r.Error.Code == fault.RunInProgress:
 		return ExitNotReady
@@ -35,6 +40,8 @@ func ExitCode(r protocol.Reply) int {
 		return ExitAlreadyFrozen
 	case r.Error.Code == fault.HoldLost && r.Evidence != nil && r.Evidence.AutoThawed:
 		return ExitAutoThawed
+	case r.Error.Code == fault.HoldLost && r.Error.Field == "application":
+		return ExitFailed // the filesystems were held, and thawed as asked
 	case r.Error.Code == fault.HoldLost, r.Verb == protocol.Thaw && r.Error.Code == fault.NoSession:
 		return ExitAlreadyThawed
 	}

@@ -8,6 +8,9 @@ import (
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
+// lookBudget is how long a server may take to say who it is.
+const lookBudget = 10 * time.Second
+
 // Helper answers the verbs on one machine. Make it inside the bubble when it
 // is to run in virtual time.
 type Helper struct {
@@ -188,10 +191,30 @@ func (h *Helper) dryRun(ctx context.Context, req protocol.Request) protocol.Repl
 	seen, err := h.host.Survey(ctx, ask)
 	reply := failed(err)
 	reply.DryRun = &seen
+	if ask.Application != nil && err == nil {
+		server, err := h.look(ctx, *ask.Application)
+		if err != nil {
+			seen.NoServer = protocol.FailureOf(err)
+		} else {
+			seen.Server = &server
+		}
+	}
 	if left, lerr := h.leftover(); lerr == nil && left != nil && left.RunID != req.RunID {
 		seen.ActiveRun = left.RunID
 	}
 	return reply
+}
+
+// look asks an application's adapter for the server; nothing is journaled,
+// because nothing is changed.
+func (h *Helper) look(ctx context.Context, app protocol.Application) (protocol.Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookBudget)
+	defer cancel()
+	adapter, err := h.host.Application(app, func([]byte) error { return nil })
+	if err != nil {
+		return protocol.Server{}, err
+	}
+	return adapter.Look(ctx)
 }
 
 func (h *Helper) enter(ctx context.Context) error {
@@ -272,12 +295,16 @@ func outcome(e protocol.Evidence) error {
 		l := e.Lost[0]
 		return &fault.Error{Code: fault.HoldLost, Field: l.Subject, Message: l.Message}
 	}
-	if a := e.Application; a != nil && a.Post != nil && (a.Post.TimedOut || a.Post.ExitCode != 0) {
+	switch a := e.Application; {
+	case a == nil:
+	case a.Post != nil && (a.Post.TimedOut || a.Post.ExitCode != 0):
 		code := fault.ScriptFailed
 		if a.Post.TimedOut {
 			code = fault.ScriptTimedOut
 		}
 		return &fault.Error{Code: code, Field: "postScript", Message: "the post script did not succeed"}
+	case a.Kind != "script" && a.ReleasedAt.IsZero() && a.Error != nil:
+		return &fault.Error{Code: a.Error.Code, Field: "application", Message: "it was not released: " + a.Error.Message}
 	}
 	return nil
 }

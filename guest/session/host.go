@@ -8,6 +8,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
@@ -21,8 +22,8 @@ type Host interface {
 	// BootID names this boot: a freeze does not outlive it.
 	BootID() string
 
-	// Survey looks at the machine and changes nothing. ActiveRun is left to
-	// the caller. Codes: ScriptUnsafe with the field, Internal.
+	// Survey looks at the machine and changes nothing. ActiveRun and Server are
+	// left to the caller. Codes: ScriptUnsafe with the field, Internal.
 	Survey(ctx context.Context, req protocol.DryRunRequest) (protocol.DryRunReply, error)
 
 	// RunScript checks one script's safety and runs it once. It blocks until
@@ -31,6 +32,10 @@ type Host interface {
 	// Not idempotent. Codes: ScriptUnsafe (did not run), ScriptFailed,
 	// ScriptTimedOut.
 	RunScript(ctx context.Context, s Script) (protocol.ScriptResult, error)
+
+	// Application makes the adapter of an application other than scripts, and
+	// touches nothing yet. Codes: InvalidInput with the field.
+	Application(app protocol.Application, journal application.Journal) (application.Adapter, error)
 
 	// Open verifies that each filesystem is still the one named and may be
 	// frozen, and readies what freezing it needs: no process has to be
@@ -146,6 +151,7 @@ type Record struct {
 	EndsAt   protocol.Stamp                   `json:"endsAt"`
 	Begin    protocol.BeginRequest            `json:"begin"`
 	Evidence protocol.Evidence                `json:"evidence"`
+	Journal  []byte                           `json:"journal,omitempty"` // the adapter's last entry
 	Replies  map[protocol.Verb]protocol.Reply `json:"replies,omitempty"`
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
@@ -23,6 +24,7 @@ type machine struct {
 	order   []string // freezes, thaws and scripts as they happened
 	scripts map[string]func() (int, time.Duration)
 	saveErr error
+	apps    map[string]application.New
 }
 
 // disk is one filesystem as the kernel knows it.
@@ -157,6 +159,11 @@ func (p *process) RunScript(ctx context.Context, s Script) (protocol.ScriptResul
 		return protocol.ScriptResult{ExitCode: code}, fault.New(fault.ScriptFailed, "exit %d", code)
 	}
 	return protocol.ScriptResult{}, nil
+}
+
+func (p *process) Application(app protocol.Application, journal application.Journal) (application.Adapter, error) {
+	p.alive()
+	return application.Make(p.apps, app, journal)
 }
 
 func (p *process) Open(_ context.Context, _ string, want []protocol.Filesystem, _ bool) ([]Volume, error) {

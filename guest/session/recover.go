@@ -26,8 +26,8 @@ func (h *Helper) recover(ctx context.Context, rec Record) error {
 		e.Phase = protocol.Thawing
 	}
 	if a := e.Application; a != nil && a.ReleasedAt.IsZero() && a.Post == nil {
-		res, err := runPost(h.host, rec.RunID, rec.Begin.Application)
-		released(e, res, err, h.host.Stamp())
+		err := h.undo(ctx, rec, a)
+		released(e, false, err, h.host.Stamp())
 	}
 	if failure == nil {
 		e.Phase = protocol.Released
@@ -36,6 +36,26 @@ func (h *Helper) recover(ctx context.Context, rec Record) error {
 		return fault.Wrap(fault.Internal, err, "closing the record of run %s", rec.RunID)
 	}
 	return failure
+}
+
+// undo takes back what the dead session did to the application.
+func (h *Helper) undo(ctx context.Context, rec Record, a *protocol.ApplicationEvidence) error {
+	app := rec.Begin.Application
+	ctx, cancel := context.WithTimeout(ctx, letting(app))
+	defer cancel()
+	if app.Kind == "script" {
+		ran := func(stage string, res protocol.ScriptResult) { scripted(a, stage, res) }
+		return (&scripts{host: h.host, run: rec.RunID, app: app, ran: ran}).Undo(ctx, rec.Journal)
+	}
+	save := func(entry []byte) error {
+		rec.Journal = entry
+		return h.host.Save(rec)
+	}
+	adapter, err := h.host.Application(app, save)
+	if err != nil {
+		return err
+	}
+	return adapter.Undo(ctx, rec.Journal)
 }
 
 // rescue thaws what the record says may be frozen: all that was being frozen

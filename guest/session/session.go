@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
@@ -22,7 +23,8 @@ type session struct {
 	work context.Context
 	stop context.CancelCauseFunc // ends begin's and freeze's work
 
-	vols   []*volume // under act; in freeze order
+	app    application.Adapter // under act; nil when there is none to release
+	vols   []*volume           // under act; in freeze order
 	timers []*time.Timer
 
 	mu      sync.Mutex // never held while anything blocks

@@ -124,7 +124,7 @@ func (s *session) end(reason, callEnded string) error {
 		reason = "unsaid"
 	}
 	thawErr := s.letLoose(protocol.ThawEvidence{Reason: reason, CallEnded: callEnded})
-	s.release()
+	s.release(thawErr == nil)
 	if thawErr != nil {
 		s.save()
 		return thawErr

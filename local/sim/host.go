@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/guest/session"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
@@ -124,6 +125,12 @@ func (p *process) RunScript(ctx context.Context, s session.Script) (protocol.Scr
 		err = fault.Wrap(fault.ScriptFailed, err, "%s", s.Path)
 	}
 	return res, err
+}
+
+// Application makes the adapter of a kind that the machine was given.
+func (p *process) Application(app protocol.Application, journal application.Journal) (application.Adapter, error) {
+	p.alive()
+	return application.Make(p.config.Applications, app, journal)
 }
 
 // Open readies the filesystems for a freeze.

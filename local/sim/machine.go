@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/guest/session"
 	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/shared/protocol"
@@ -27,6 +28,8 @@ type Config struct {
 	Start   time.Duration    // of a command by the agent; 0 means 5 ms
 	Options session.Options  // of the helper
 	Clock   func() time.Time // the wall clock; nil means time.Now
+
+	Applications map[string]application.New // what can be quiesced besides scripts, by kind
 }
 
 // Machine is a simulated instance with its disks; it implements

@@ -58,13 +58,18 @@ type ApplicationEvidence struct {
 	Kind       string        `json:"kind"`
 	QuiesceAt  Stamp         `json:"quiesceAt,omitzero"`  // first thing done to it
 	QuiescedAt Stamp         `json:"quiescedAt,omitzero"` // zero: not quiesced
-	SessionID  string        `json:"sessionId,omitempty"`
+	SessionID  string        `json:"sessionId,omitempty"` // of the connection that holds it
+	Version    string        `json:"version,omitempty"`   // of the server
 	Held       bool          `json:"held"`
 	ReleasedAt Stamp         `json:"releasedAt,omitzero"`
+	Files      Files         `json:"files,omitempty"` // what a restore needs besides the volumes
 	Pre        *ScriptResult `json:"pre,omitempty"`
 	Post       *ScriptResult `json:"post,omitempty"`
 	Error      *Failure      `json:"error,omitempty"`
 }
+
+// Files are small texts by their names, such as a backup label.
+type Files map[string]string
 
 // ScriptResult is how one script ended. Its output stays on the instance.
 type ScriptResult struct {

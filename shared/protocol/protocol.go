@@ -58,6 +58,9 @@ type BeginRequest struct {
 	Filesystems    []Filesystem `json:"filesystems"` // empty: freeze not asked for
 }
 
+// Servers are the kinds that have an adapter's name; a helper may lack some.
+var Servers = []string{"mariadb", "mysql", "postgresql", "redis"}
+
 // Application tells how the application is quiesced. Kind "none" does nothing.
 // No field is a secret: a server is reached by its socket as root, or with what
 // an option file on the instance says.
@@ -143,6 +146,7 @@ type DryRunReply struct {
 	ActiveRun string   `json:"activeRun,omitempty"` // another run's session that is open now
 	Mounts    []Mount  `json:"mounts"`
 	Server    *Server  `json:"server,omitempty"`   // the application that was looked for
+	NoServer  *Failure `json:"noServer,omitempty"` // why it was not found
 	Warnings  []string `json:"warnings,omitempty"` // hazards that do not forbid the run
 }
 

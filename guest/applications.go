@@ -1,0 +1,9 @@
+//go:build linux
+
+package main
+
+import "github.com/quiesce/quiesce/guest/application"
+
+// applications is the one table of the kinds that the helper can quiesce
+// besides scripts, each with its adapter's constructor.
+var applications = map[string]application.New{}
