@@ -55,6 +55,9 @@ func serve(ctx context.Context, getenv func(string) string, log io.Writer) (lamb
 	if !ok {
 		return nil, fmt.Errorf("the handler %q is no step; it must be one of %s", name, strings.Join(functions.Names, ", "))
 	}
+	if name == "thaw" {
+		step = janitor(step)
+	}
 	return edge{step}, nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsssm"
 	"github.com/aws/jsii-runtime-go"
@@ -54,6 +56,24 @@ func (d *deployment) makeAssets() error {
 		Content:      content,
 		TargetType:   jsii.String("/AWS::EC2::Instance"),
 	})
+	return d.makeWork()
+}
+
+// makeWork makes the bucket of what passes between executions: who waits for a
+// set, whom a fleet is for and how it ended. All of it is forgotten in time.
+func (d *deployment) makeWork() error {
+	d.work = awss3.NewBucket(d.stack, jsii.String("Work"), &awss3.BucketProps{
+		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
+		Encryption:        awss3.BucketEncryption_S3_MANAGED,
+		EnforceSSL:        jsii.Bool(true),
+		MinimumTLSVersion: jsii.Number(1.2),
+		RemovalPolicy:     awscdk.RemovalPolicy_DESTROY,
+		LifecycleRules: &[]*awss3.LifecycleRule{
+			{Id: jsii.String("tokens"), Prefix: jsii.String(awscloud.TokenPrefix), Expiration: awscdk.Duration_Days(jsii.Number(2))},
+			{Id: jsii.String("all"), Expiration: awscdk.Duration_Days(jsii.Number(90)), AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(2))},
+		},
+	})
+	accept(d.work, "AwsSolutions-S1", "", "Who reads and writes here is three roles of this stack; what they leave is gone within weeks.")
 	return nil
 }
 

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsssm"
@@ -25,6 +28,7 @@ type deployment struct {
 	bus       awsevents.EventBus
 	document  awsssm.CfnDocument
 	helpers   helpers
+	work      awss3.Bucket
 	topic     awssns.Topic
 	functions map[string]awslambda.Function            // by step
 	machines  map[string]awsstepfunctions.StateMachine // by definition
@@ -47,7 +51,7 @@ func newDeployment(app awscdk.App, c config) (*deployment, error) {
 		queues:    map[string]awssqs.Queue{},
 	}
 	for _, make := range []func() error{
-		d.makeBus, d.makeAssets, d.makeFunctions, d.makeMachines, d.makeJanitor,
+		d.makeBus, d.makeAssets, d.makeFunctions, d.makeMachines, d.makeJanitor, d.makeCompletions,
 		d.makeNotifications, d.makeSchedules, d.makeAlarms, d.makeDashboard, d.makeOutputs,
 	} {
 		if err := make(); err != nil {
@@ -80,5 +84,7 @@ func accept(at constructs.IConstruct, rule, finding, reason string) {
 	}
 	cdknag.NagSuppressions_AddResourceSuppressions(at, &[]*cdknag.NagPackSuppression{s}, jsii.Bool(true))
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func list(items ...string) *[]*string { return jsii.Strings(items...) }

@@ -86,8 +86,9 @@ func memoryOf(step string) float64 {
 // environment names what the deployment made; functions/lambda documents it.
 func (d *deployment) environment() *map[string]*string {
 	env := map[string]*string{
-		"QUIESCE_DOCUMENT": d.document.Ref(),
-		"QUIESCE_BUS":      d.bus.EventBusName(),
+		"QUIESCE_DOCUMENT":     d.document.Ref(),
+		"QUIESCE_BUS":          d.bus.EventBusName(),
+		"QUIESCE_TOKEN_BUCKET": d.work.BucketName(),
 	}
 	if d.documentHash != "" {
 		env["QUIESCE_DOCUMENT_HASH"] = jsii.String(d.documentHash)
@@ -119,10 +120,10 @@ func (d *deployment) role(step string) awsiam.Role {
 		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
 		Description: jsii.String("The " + step + " step of " + d.name + ", nothing else."),
 	})
-	places := d.places(d.logs[step])
+	places := d.places(step)
 	for _, g := range slices.Concat(grants[step], everyFunction) {
 		g.add(role, places, d.optIns())
-		g.excuse(role, d.logs[step])
+		g.excuse(role, d, step)
 	}
 	return role
 }

@@ -6,10 +6,12 @@ import (
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud"
 	"github.com/quiesce/quiesce/shared/policy"
 )
 
@@ -30,6 +32,7 @@ const (
 	newborn    = "A snapshot has no name before it is made; the condition demands that the request marks it as a run's."
 	ownSets    = "Snapshots are made by the thousand; the condition holds for those of the very run that the request names."
 	anyVolume  = "EC2 asks for every volume of the instance, which is itself bound to the opt-in tag."
+	tokens     = "A token is kept under the name of its set, which is not known before it is taken."
 	logStreams = "Lambda names the streams of a function's own log group."
 )
 
@@ -101,11 +104,25 @@ var grants = map[string][]grant{
 	},
 	"thaw":        slices.Concat(command, []grant{describe, publish, parkFailures}),
 	"poll-status": {lookAtSnapshots, publish},
+	"await": {lookAtSnapshots, answer,
+		{sid: "KeepToken", actions: []string{"s3:PutObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},
+	},
 	"tag": {
 		lookAtSnapshots, publish,
 		{sid: "LabelTheRunsOwn", actions: []string{"ec2:CreateTags"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: ofRun, why: ownSets},
 	},
+	"wake": {answer, parkFailures,
+		{sid: "FindToken", actions: []string{"s3:GetObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},
+		// Without it S3 denies what is not there, and most sets are nobody's here.
+		{sid: "SeeThatThereIsNone", actions: []string{"s3:ListBucket"}, on: []string{"{work}"}},
+	},
 }
+
+// answer ends a wait of the snapshot machine.
+var answer = grant{sid: "EndWait", actions: []string{"states:SendTaskSuccess"}, on: []string{"arn:{partition}:states:{region}:{account}:stateMachine:{name}-snapshot"}}
+
+// parkedIn is the queue of each function that events start.
+var parkedIn = map[string]string{"thaw": "janitor", "wake": "completions"}
 
 // parkFailures lets Lambda put an event that failed for good where a person
 // finds it; Lambda does that under the function's role.
@@ -182,10 +199,13 @@ func (c config) optIns() []policy.OptIn {
 	return all
 }
 
-// excuse writes each star and its reason down for cdk-nag, which calls the
-// stack's own account and Region by other names.
-func (g grant) excuse(role awsiam.Role, log string) {
-	fill := replacer(map[string]string{"partition": "<AWS::Partition>", "region": "<AWS::Region>", "account": "<AWS::AccountId>", "log": log}, policy.OptIn{})
+// excuse writes each star and its reason down for cdk-nag, which calls what
+// the stack makes by other names.
+func (g grant) excuse(role awsiam.Role, d *deployment, step string) {
+	fill := replacer(map[string]string{
+		"partition": "<AWS::Partition>", "region": "<AWS::Region>", "account": "<AWS::AccountId>", "log": d.logs[step], "name": d.name,
+		"work": "<" + *d.stack.GetLogicalId(d.work.Node().DefaultChild().(awss3.CfnBucket)) + ".Arn>",
+	}, policy.OptIn{})
 	for _, r := range g.on {
 		if strings.HasSuffix(r, "*") {
 			accept(role, "AwsSolutions-IAM5", "Resource::"+fill.Replace(r), g.why)
@@ -194,11 +214,14 @@ func (g grant) excuse(role awsiam.Role, log string) {
 }
 
 // places resolves the {names} of a function's grants.
-func (d *deployment) places(log string) map[string]string {
+func (d *deployment) places(step string) map[string]string {
 	p := map[string]string{
 		"partition": *d.stack.Partition(), "region": *d.stack.Region(), "account": *d.stack.Account(),
-		"bus": *d.bus.EventBusArn(), "document": *d.document.Ref(), "log": log,
-		"failures": *d.queue("janitor").QueueArn(),
+		"bus": *d.bus.EventBusArn(), "document": *d.document.Ref(), "log": d.logs[step],
+		"work": *d.work.BucketArn(), "name": d.name,
+	}
+	if queue, ok := parkedIn[step]; ok {
+		p["failures"] = *d.queue(queue).QueueArn()
 	}
 	for arch, h := range d.helpers {
 		p["helper-"+arch] = *h.asset.Bucket().ArnForObjects(h.asset.S3ObjectKey())

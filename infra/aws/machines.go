@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -70,7 +69,7 @@ func (d *deployment) makeMachine(f definition) error {
 	}
 	for _, g := range calls {
 		g.add(role, d.places(""), nil)
-		g.excuse(role, "")
+		g.excuse(role, d, "")
 	}
 	// Vended logs: a group of another name would count against the length of
 	// the account's one resource policy.
@@ -90,114 +89,32 @@ func (d *deployment) makeMachine(f definition) error {
 	return nil
 }
 
-// resolve fills in a substitution by the end of its name, so that a new step
-// or definition needs nothing here.
+// The ends of a substitution's name, by which it is told what to fill in.
+const (
+	functionArn = "FunctionArn"
+	machineArn  = "StateMachineArn"
+)
+
+// resolve fills in a substitution by its name, so that a new step or
+// definition needs nothing here.
 func (d *deployment) resolve(name string) (*string, error) {
-	switch {
-	case name == workflow.EventBusName:
+	if name == workflow.EventBusName {
 		return d.bus.EventBusName(), nil
-	case strings.HasSuffix(name, "FunctionArn"):
-		for step, f := range d.functions {
-			if camel(step)+"FunctionArn" == name {
-				return f.FunctionArn(), nil
-			}
+	}
+	if step, ok := strings.CutSuffix(name, functionArn); ok {
+		if f, ok := d.functions[kebab(step)]; ok {
+			return f.FunctionArn(), nil
 		}
-	case strings.HasSuffix(name, "StateMachineArn"):
-		for machine, m := range d.machines {
-			if camel(machine)+"StateMachineArn" == name {
-				return m.StateMachineArn(), nil
-			}
+	}
+	if machine, ok := strings.CutSuffix(name, machineArn); ok {
+		if m, ok := d.machines[kebab(machine)]; ok {
+			return m.StateMachineArn(), nil
 		}
 	}
 	return nil, fmt.Errorf("${%s} is nothing that the deployment makes", name)
 }
 
-// calls reads out of a definition what its role must be granted.
-func (d *deployment) calls(f definition, values map[string]*string) (grants []grant, err error) {
-	var document any
-	if err := json.Unmarshal([]byte(f.text), &document); err != nil {
-		return nil, err
-	}
-	var functions, machines []string
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		switch {
-		case strings.HasSuffix(name, "FunctionArn"):
-			functions = append(functions, *values[name])
-		case strings.HasSuffix(name, "StateMachineArn"):
-			machines = append(machines, *values[name])
-		}
-	}
-	if len(functions) > 0 {
-		grants = append(grants, grant{sid: "Invoke", actions: []string{"lambda:InvokeFunction"}, on: functions})
-	}
-	resources, distributed := tasks(document)
-	for _, resource := range slices.Sorted(maps.Keys(resources)) {
-		switch _, service, _ := strings.Cut(resource, ":states:::"); service {
-		case "", "lambda:invoke", "lambda:invoke.waitForTaskToken":
-		case "events:putEvents":
-			grants = append(grants, grant{sid: "Publish", actions: []string{"events:PutEvents"}, on: []string{*d.bus.EventBusArn()}})
-		case "states:startExecution":
-			grants = append(grants, grant{sid: "Start", actions: []string{"states:StartExecution"}, on: machines})
-		case "states:startExecution.sync:2":
-			grants = append(grants, d.startAndWait(machines)...)
-		default:
-			return nil, fmt.Errorf("nobody wrote down what the resource %s needs to be granted", resource)
-		}
-	}
-	if distributed {
-		grants = append(grants, d.mapRun(f))
-	}
-	return grants, nil
-}
+var hump = regexp.MustCompile(`([a-z])([A-Z])`)
 
-// startAndWait is what AWS documents for .sync: the service watches the other
-// execution by a rule of its own.
-func (d *deployment) startAndWait(machines []string) []grant {
-	return []grant{
-		{sid: "Start", actions: []string{"states:StartExecution"}, on: machines},
-		{
-			sid: "Follow", actions: []string{"states:DescribeExecution", "states:StopExecution"}, on: []string{"arn:{partition}:states:{region}:{account}:execution:" + d.name + "-*"},
-			why: "An execution's name is not known before it was started; the machines are those of this deployment.",
-		},
-		{
-			sid: "HearOfTheEnd", actions: []string{"events:PutTargets", "events:PutRule", "events:DescribeRule"},
-			on: []string{"arn:{partition}:events:{region}:{account}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"},
-		},
-	}
-}
-
-// mapRun is what a Distributed Map needs: it starts the definition's own
-// children. The machine's ARN is written out, because the role is made first.
-func (d *deployment) mapRun(f definition) grant {
-	return grant{
-		sid: "MapRun", actions: []string{"states:StartExecution"},
-		on: []string{"arn:{partition}:states:{region}:{account}:stateMachine:" + d.name + "-" + f.name},
-	}
-}
-
-// tasks finds the resources of every Task at any depth, and whether a Map is
-// distributed.
-func tasks(value any) (resources map[string]bool, distributed bool) {
-	resources = map[string]bool{}
-	var walk func(any)
-	walk = func(value any) {
-		switch value := value.(type) {
-		case []any:
-			for _, v := range value {
-				walk(v)
-			}
-		case map[string]any:
-			if r, ok := value["Resource"].(string); ok && value["Type"] == "Task" {
-				resources[r] = true
-			}
-			if c, ok := value["ProcessorConfig"].(map[string]any); ok && c["Mode"] == "DISTRIBUTED" {
-				distributed = true
-			}
-			for _, v := range value {
-				walk(v)
-			}
-		}
-	}
-	walk(value)
-	return resources, distributed
-}
+// kebab undoes camel: RunPrescript is run-prescript.
+func kebab(name string) string { return strings.ToLower(hump.ReplaceAllString(name, "$1-$2")) }
