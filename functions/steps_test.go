@@ -10,7 +10,6 @@ import (
 
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/functions/freeze"
-	"github.com/quiesce/quiesce/functions/pollstatus"
 	"github.com/quiesce/quiesce/functions/snapshot"
 	"github.com/quiesce/quiesce/functions/tag"
 	"github.com/quiesce/quiesce/functions/thaw"
@@ -234,54 +233,6 @@ func TestThaw(t *testing.T) {
 		refused(t, err, fault.InstanceNotOptedIn, "")
 		if len(c.sent) > 0 {
 			t.Errorf("sent %+v", c.sent)
-		}
-	})
-}
-
-func TestPollStatus(t *testing.T) {
-	state := func(states ...string) func([]string) ([]run.Snapshot, error) {
-		return func([]string) (list []run.Snapshot, err error) {
-			for _, s := range states {
-				list = append(list, run.Snapshot{State: s})
-			}
-			return list, nil
-		}
-	}
-	for _, tt := range []struct {
-		name   string
-		states []string
-		age    time.Duration
-		want   string
-	}{
-		{"all done", []string{run.Completed, run.Completed}, 0, run.Completed},
-		{"one pending", []string{run.Completed, run.Pending}, 0, run.Pending},
-		{"one failed", []string{run.Pending, run.Failed}, 0, run.Failed},
-		{"pending for too long", []string{run.Pending}, 25 * time.Hour, run.TimedOut},
-		{"done late", []string{run.Completed}, 25 * time.Hour, run.Completed},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			c := newCloud()
-			c.snapshots = state(tt.states...)
-			in := pollstatus.Input{Plan: aPlan(), Set: run.Set{CallEndedAt: time.Now().Add(-tt.age)}}
-			if got, err := do[run.Status](t, c, "poll-status", in); err != nil || got.State != tt.want {
-				t.Errorf("got %q, %v", got.State, err)
-			}
-		})
-	}
-	t.Run("waits for an event, and comes back soon when the event was early", func(t *testing.T) {
-		c := newCloud()
-		c.snapshots = state(run.Pending)
-		in := pollstatus.Input{Plan: aPlan(), Set: run.Set{CallEndedAt: time.Now()}}
-		var waits []int
-		for range 7 {
-			got, err := do[run.Status](t, c, "poll-status", in)
-			if err != nil || got.Polls != len(waits)+1 {
-				t.Fatalf("got %+v, %v", got, err)
-			}
-			waits, in.Status = append(waits, got.WaitSeconds), &got
-		}
-		if want := []int{900, 60, 120, 240, 480, 900, 900}; !slices.Equal(waits, want) {
-			t.Errorf("got waits %v, want %v", waits, want)
 		}
 	})
 }

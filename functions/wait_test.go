@@ -10,6 +10,7 @@ import (
 
 	"github.com/quiesce/quiesce/functions"
 	"github.com/quiesce/quiesce/functions/await"
+	"github.com/quiesce/quiesce/functions/pollstatus"
 	"github.com/quiesce/quiesce/functions/wake"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/run"
@@ -17,6 +18,64 @@ import (
 
 // theSet is the one that the sample events tell of.
 var theSet = run.Set{CallEndedAt: time.Now(), Snapshots: []run.Snapshot{{ID: "snap-0fedcba9876543210"}, {ID: "snap-0123456789abcdef0"}}}
+
+func TestPollStatus(t *testing.T) {
+	state := func(states ...string) func([]string) ([]run.Snapshot, error) {
+		return func([]string) (list []run.Snapshot, err error) {
+			for _, s := range states {
+				list = append(list, run.Snapshot{State: s})
+			}
+			return list, nil
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		states []string
+		age    time.Duration
+		want   string
+	}{
+		{"all done", []string{run.Completed, run.Completed}, 0, run.Completed},
+		{"one pending", []string{run.Completed, run.Pending}, 0, run.Pending},
+		{"one failed", []string{run.Pending, run.Failed}, 0, run.Failed},
+		{"pending for too long", []string{run.Pending}, 25 * time.Hour, run.TimedOut},
+		{"done late", []string{run.Completed}, 25 * time.Hour, run.Completed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCloud()
+			c.snapshots = state(tt.states...)
+			in := pollstatus.Input{Plan: aPlan(), Set: run.Set{CallEndedAt: time.Now().Add(-tt.age)}}
+			if got, err := do[run.Status](t, c, "poll-status", in); err != nil || got.State != tt.want {
+				t.Errorf("got %q, %v", got.State, err)
+			}
+		})
+	}
+	t.Run("waits for an event, and comes back soon when the event was early", func(t *testing.T) {
+		c := newCloud()
+		c.snapshots = state(run.Pending)
+		in := pollstatus.Input{Plan: aPlan(), Set: run.Set{CallEndedAt: time.Now()}}
+		var waits []int
+		for range 7 {
+			got, err := do[run.Status](t, c, "poll-status", in)
+			if err != nil || got.Polls != len(waits)+1 {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			waits, in.Status = append(waits, got.WaitSeconds), &got
+		}
+		if want := []int{900, 60, 120, 240, 480, 900, 900}; !slices.Equal(waits, want) {
+			t.Errorf("got waits %v, want %v", waits, want)
+		}
+	})
+	t.Run("waits no longer than the set may take", func(t *testing.T) {
+		c := newCloud()
+		c.snapshots = state(run.Pending)
+		for age, want := range map[time.Duration]int{24*time.Hour - 100*time.Second: 100, 24*time.Hour - time.Second: 60} {
+			in := pollstatus.Input{Plan: aPlan(), Set: run.Set{CallEndedAt: time.Now().Add(-age)}}
+			if got, err := do[run.Status](t, c, "poll-status", in); err != nil || got.WaitSeconds != want {
+				t.Errorf("%v old: got %+v, %v, want to wait %d s", age, got, err, want)
+			}
+		}
+	})
+}
 
 func TestAwait(t *testing.T) {
 	found := func(state string) func([]string) ([]run.Snapshot, error) {

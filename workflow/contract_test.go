@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/functions/pollstatus"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/step"
@@ -23,6 +24,7 @@ func rules() contract.Rules {
 		Quiescing:    "RunPrescript",
 		Window:       []string{"Freeze", "Snapshot", "Thaw"},
 		Deadline:     5 * time.Second,
+		Shortest:     pollstatus.Shortest,
 	}
 	for _, c := range fault.Codes() {
 		r.Codes = append(r.Codes, string(c))
@@ -90,7 +92,18 @@ func TestContractFindsPlantedDefects(t *testing.T) {
 		{"a freeze without a session", set("Freeze", "Precheck", "Catch", "Next"), `thaw: state "RunPrescript": is passed by`},
 		{"a state that nothing leads to", set(map[string]any{"Type": "Succeed"}, "Orphan"), `state "Orphan": cannot be reached`},
 		{"a state that does not exist", set("Nowhere", "Thaw", "Next"), `leads to no state of its machine: "Nowhere"`},
-		{"a loop without a wait", set(map[string]any{"Type": "Pass", "Next": "PollStatus"}, "Wait"), `loop: state "PollStatus": runs without a Wait`},
+		{"a loop without a wait", func(states map[string]any) {
+			set(map[string]any{"Type": "Pass", "Next": "PollStatus"}, "Wait")(states)
+			delete(states, "WaitOut")
+		}, `loop: state "PollStatus": runs without a Wait`},
+		{"a wait whose failure polls at once", func(states map[string]any) {
+			hasty, all := entry("States.DataLimitExceeded"), entry("States.ALL")
+			hasty["Next"], all["Next"] = "PollStatus", "WaitOut"
+			set([]any{hasty, all}, "Wait", "Catch")(states)
+		}, `loop: state "Wait": runs without a Wait: Wait > PollStatus > Complete > Wait`},
+		{"a wait that nobody can end", set(map[string]any{"plan.$": "$.plan"}, "Wait", "Parameters", "Payload"), `timeout: state "Wait": waits for an answer and tells nobody its token`},
+		{"a wait for no step", set("${SomeFunctionArn}", "Wait", "Parameters", "FunctionName"), `functions: state "Wait": calls ${SomeFunctionArn}, which is no step`},
+		{"a wait without end", set(nil, "Wait", "TimeoutSecondsPath"), `timeout: state "Wait": has no`},
 		{"a loop without an exit", func(states map[string]any) {
 			set("Wait", "Complete", "Default")(states)
 			set([]any{entry("States.DataLimitExceeded")}, "PollStatus", "Catch")(states)

@@ -141,6 +141,9 @@ func TestThawOnEveryPath(t *testing.T) {
 						w := &world{plan: map[string][]reply{
 							"precheck": once(answers(plan(policy, true, true))),
 						}}
+						if f.Step == "await" {
+							w.plan["poll-status"] = once(polled("pending", 60))
+						}
 						w.plan[f.Step] = append(times(repeat, failsAs(way)), w.plan[f.Step]...)
 						got := execute(t.Context(), m, w, `{}`)
 						var order []string
@@ -187,10 +190,14 @@ func TestRetries(t *testing.T) {
 		{"thaw", "ThawFailed", 9}, {"thaw", "CommandTimedOut", 9}, {"thaw", "Error.Nobody.Knows", 9}, {"thaw", "Sandbox.Timedout", 3},
 		{"thaw", "AccessDenied", 1}, {"thaw", "ScriptFailed", 1}, {"thaw", "InstanceNotRunning", 1},
 		{"poll-status", "Throttled", 13}, {"poll-status", "Internal", 4}, {"poll-status", "AccessDenied", 1},
+		{"await", "Throttled", 4}, {"await", "Sandbox.Timedout", 4}, {"await", "AccessDenied", 1}, {"await", "States.Timeout", 12},
 		{"tag", "Unavailable", 11}, {"tag", "Runtime.ExitError", 4}, {"tag", "InvalidInput", 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &world{plan: map[string][]reply{c.step: times(100, failsAs(c.error))}}
+			if c.step == "await" {
+				w.plan["poll-status"] = once(polled("pending", 60))
+			}
 			execute(t.Context(), machine(t), w, `{}`)
 			if got := w.count(c.step); got != c.calls {
 				t.Errorf("%s after %s: called %d times, want %d", c.step, c.error, got, c.calls)
@@ -221,7 +228,7 @@ func TestEndsPastCatch(t *testing.T) {
 	})
 	t.Run("the machine's timeout", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := &world{plan: map[string][]reply{"poll-status": times(100_000, polled("pending", 300))}}
+			w := &world{event: -1, plan: map[string][]reply{"poll-status": times(100_000, polled("pending", 300))}}
 			got := execute(t.Context(), m, w, `{}`)
 			if got.err == nil || got.err.Status != asl.TimedOut || got.took != 93600*time.Second || w.count("tag") != 0 {
 				t.Errorf("got %v after %v", got.err, got.took)
@@ -236,30 +243,6 @@ func TestEndsPastCatch(t *testing.T) {
 				t.Errorf("got %v: %s", got.err, got.path())
 			}
 		})
-	})
-}
-
-func TestPollBackoff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{plan: map[string][]reply{"poll-status": once(polled("pending", 15), polled("pending", 30), polled("pending", 60))}}
-		execute(t.Context(), machine(t), w, `{}`)
-		var waits []time.Duration
-		var before time.Time
-		for _, c := range w.calls {
-			if c.step != "poll-status" {
-				continue
-			}
-			if !before.IsZero() {
-				waits = append(waits, c.at.Sub(before))
-			}
-			before = c.at
-		}
-		if want := []time.Duration{15 * time.Second, 30 * time.Second, 60 * time.Second}; !slices.Equal(waits, want) {
-			t.Errorf("got waits %v, want %v", waits, want)
-		}
-		if in := w.last("poll-status"); !strings.Contains(in, `"status":{"state":"pending","waitSeconds":60}`) {
-			t.Errorf("a poll is not told of the one before: %s", in)
-		}
 	})
 }
 

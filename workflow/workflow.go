@@ -36,6 +36,7 @@ func Functions() []Function {
 		{"snapshot", "SnapshotFunctionArn", 60 * time.Second},
 		{"thaw", "ThawFunctionArn", 900 * time.Second},
 		{"poll-status", "PollStatusFunctionArn", 60 * time.Second},
+		{"await", "AwaitFunctionArn", 30 * time.Second},
 		{"tag", "TagFunctionArn", 60 * time.Second},
 	}
 }

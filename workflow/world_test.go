@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,9 @@ func times(n int, r reply) []reply {
 // world is the steps as scripted: the planned replies in their order, then the
 // step's usual one. It keeps what each step was given.
 type world struct {
+	event     time.Duration // from a wait's begin to its set's event; 0: 5 s, negative: never
+	callbacks asl.Callbacks
+
 	mu    sync.Mutex
 	plan  map[string][]reply
 	calls []call
@@ -62,6 +66,7 @@ var usual = map[string]string{
 	"freeze":        `{"hold":"h1","mounts":1,"record":{}}`,
 	"snapshot":      `{"hold":"h1","snapshots":[{"id":"snap-1","volumeId":"vol-1","state":"pending"}],"callMs":120,"record":{}}`,
 	"thaw":          `{"evidence":{"hold":"h1"},"record":{}}`,
+	"await":         `{"state":"pending","record":{}}`,
 	"poll-status":   `{"state":"completed","snapshots":[],"polls":1,"waitSeconds":0,"record":{}}`,
 	"tag":           verdict("completed"),
 	"events":        `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`,
@@ -89,6 +94,17 @@ func (w *world) Invoke(_ context.Context, resource string, input json.RawMessage
 	if strings.HasPrefix(resource, "arn:aws:states:::events:") {
 		step = "events"
 	}
+	if step == "invoke.waitForTaskToken" {
+		var in struct {
+			FunctionName string
+			Payload      json.RawMessage
+		}
+		if err := json.Unmarshal(input, &in); err != nil {
+			return nil, err
+		}
+		step, input = in.FunctionName[strings.LastIndex(in.FunctionName, ":")+1:], in.Payload
+		w.expect(input)
+	}
 	w.mu.Lock()
 	w.calls = append(w.calls, call{step, string(input), time.Now()})
 	r := answers(usual[step])
@@ -107,6 +123,15 @@ func (w *world) Invoke(_ context.Context, resource string, input json.RawMessage
 		return nil, r.err
 	}
 	return json.RawMessage(r.output), nil
+}
+
+// expect lets the event come for which the payload's token waits.
+func (w *world) expect(payload json.RawMessage) {
+	var in struct{ Token string }
+	if json.Unmarshal(payload, &in) != nil || w.event < 0 {
+		return
+	}
+	time.AfterFunc(cmp.Or(w.event, 5*time.Second), func() { _ = w.callbacks.Succeed(in.Token, json.RawMessage(`{}`)) })
 }
 
 func (w *world) count(step string) (n int) {
@@ -158,14 +183,14 @@ type trace struct {
 
 func (tr trace) path() string { return strings.Join(tr.states, " ") }
 
-func execute(ctx context.Context, m *asl.Machine, w asl.Tasks, input string) trace {
+func execute(ctx context.Context, m *asl.Machine, w *world, input string) trace {
 	var tr trace
 	var work sync.WaitGroup
 	defer work.Wait() // a bubble may not end before those that were given up on
 	started := time.Now()
 	out, err := m.Run(ctx, asl.Execution{
 		ID: "arn:aws:states:eu-west-1:123456789012:execution:quiesce:run-1", Name: "run-1",
-		Input: json.RawMessage(input), Tasks: w, Work: &work, Seed: 1,
+		Input: json.RawMessage(input), Tasks: w, Work: &work, Callbacks: &w.callbacks, Seed: 1,
 		Observe: func(e asl.Event) {
 			tr.events = append(tr.events, e)
 			if strings.HasSuffix(e.Type, "StateEntered") {

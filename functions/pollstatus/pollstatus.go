@@ -37,18 +37,22 @@ func Do(ctx context.Context, disks cloud.Disks, in Input) (*run.Status, error) {
 	if in.Status != nil {
 		status.Polls += in.Status.Polls
 	}
-	status.WaitSeconds = int(wait(in.Status).Seconds())
+	limit := in.Set.CallEndedAt.Add(time.Duration(in.Plan.Policy.Completion.TimeoutMinutes) * time.Minute)
+	status.WaitSeconds = int(wait(in.Status, time.Until(limit)).Seconds())
 	status.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 	return status, nil
 }
 
-// wait is how long to wait after this poll, given the one before.
-func wait(before *run.Status) time.Duration {
+// wait is how long to wait after this poll, given the one before and what is
+// left of the time that the set may take.
+func wait(before *run.Status, left time.Duration) time.Duration {
+	next := Longest
 	switch {
 	case before == nil:
-		return Longest
 	case before.Polls == 1:
-		return Shortest
+		next = Shortest
+	default:
+		next = min(2*time.Duration(before.WaitSeconds)*time.Second, Longest)
 	}
-	return min(2*time.Duration(before.WaitSeconds)*time.Second, Longest)
+	return max(min(next, left+time.Second), Shortest)
 }

@@ -29,6 +29,7 @@ type Rules struct {
 	Quiescing    string        // the first state that touches the application
 	Window       []string      // the states of the frozen window in their order; the last one thaws
 	Deadline     time.Duration // the shortest that a policy can set: no state's retries in the window wait as long
+	Shortest     time.Duration // the least that any TimeoutSecondsPath can find
 }
 
 // Finding is one broken promise.
@@ -80,7 +81,7 @@ func (c *checker) found(rule string, s *asl.State, format string, args ...any) {
 // function returns the table's entry for a task, nil for an integration.
 func (c *checker) function(s *asl.State) *Function {
 	for i, f := range c.r.Functions {
-		if f.Resource == s.Resource {
+		if f.Resource == s.Calls() {
 			return &c.r.Functions[i]
 		}
 	}
@@ -97,7 +98,7 @@ func (c *checker) functions() {
 		if f := c.function(s); f != nil {
 			called[f.Step] = true
 		} else if !slices.Contains(c.r.Integrations, s.Resource) {
-			c.found("functions", s, "calls %s, which is no step", s.Resource)
+			c.found("functions", s, "calls %s, which is no step", s.Calls())
 		}
 	}
 	for _, f := range c.r.Functions {
@@ -112,13 +113,25 @@ func (c *checker) timeout(s *asl.State) {
 		return
 	}
 	limit := time.Duration(s.TimeoutSeconds) * time.Second
+	if s.TimeoutSecondsPath != nil {
+		limit = c.r.Shortest
+	}
 	f := c.function(s)
 	switch {
 	case limit == 0:
 		c.found("timeout", s, "has no TimeoutSeconds")
+	case s.Callback() && !c.tellsToken(s):
+		c.found("timeout", s, "waits for an answer and tells nobody its token")
 	case f != nil && limit <= f.Timeout:
 		c.found("timeout", s, "gives up after %v on a function that may work for %v", limit, f.Timeout)
 	}
+}
+
+// tellsToken reports whether the task hands its token on.
+func (c *checker) tellsToken(s *asl.State) bool {
+	return slices.ContainsFunc(s.Refs(), func(r asl.Ref) bool {
+		return r.Field == "Parameters" && r.Path.String() == "$$.Task.Token"
+	})
 }
 
 // service are the error names that are no step's: the language's, Lambda's and

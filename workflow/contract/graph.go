@@ -90,14 +90,25 @@ func waits(s *asl.State) (sum time.Duration) {
 	return sum
 }
 
-// loops checks that every cycle waits, and can be left by a Choice.
+// pauses reports whether the state is where a cycle waits: for a time, or for
+// an answer that may never come.
+func pauses(s *asl.State) bool { return s.Type == asl.Wait || s.Callback() }
+
+// loops checks that every cycle waits, and can be left by a Choice. An answer
+// may come at once, but not again for the same thing; a failure that comes at
+// once comes again, hence it leads to a Wait or out.
 func (c *checker) loops() {
 	for _, name := range c.m.Order {
 		s := c.m.States[name]
 		for _, e := range s.Edges() {
-			isWait := func(to string) bool { return c.m.States[to].Type == asl.Wait }
+			isWait := func(to string) bool { return pauses(c.m.States[to]) }
 			self := func(t *asl.State) bool { return t == s }
-			if s.Type == asl.Wait || isWait(e.To) {
+			if hasty := s.Callback() && e.Catch != nil && !slices.Equal(e.Catch.ErrorEquals, []string{asl.Timeout}); hasty {
+				isWait = func(to string) bool { return c.m.States[to].Type == asl.Wait }
+			} else if pauses(s) {
+				continue
+			}
+			if isWait(e.To) {
 				continue
 			}
 			if path := c.way(e.To, isWait, self); path != nil {
@@ -105,7 +116,7 @@ func (c *checker) loops() {
 				break
 			}
 		}
-		if s.Type == asl.Wait && !c.leaves(s) {
+		if pauses(s) && !c.leaves(s) {
 			c.found("loop", s, "is in a loop that no Choice leaves")
 		}
 	}
