@@ -20,7 +20,7 @@ var ends = []path{
 	{
 		name:    "a set that takes its time",
 		setting: setting{completion: 25 * time.Second},
-		states:  opening + "PollStatus Complete Wait PollStatus Complete Wait " + finding + "Completed",
+		states:  opening + "PollStatus Complete Wait " + finding + "Completed",
 		outcome: run.OutcomeCompleted, consistency: run.Application,
 	},
 	{
@@ -37,6 +37,17 @@ var ends = []path{
 		name:   "an application without a freeze",
 		policy: func(p *policy.Policy) { p.Freeze.Enabled = false },
 		states: whole + "Completed", outcome: run.OutcomeCompleted, consistency: run.Application,
+	},
+
+	{
+		name:    "the instance's clock is an hour fast",
+		setting: setting{skew: time.Hour},
+		states:  whole + "Completed", outcome: run.OutcomeCompleted, consistency: run.Application,
+	},
+	{
+		name:    "the instance's clock is an hour slow",
+		setting: setting{skew: -time.Hour},
+		states:  whole + "Completed", outcome: run.OutcomeCompleted, consistency: run.Application,
 	},
 
 	// Degraded.
@@ -71,6 +82,12 @@ var ends = []path{
 		faults:  []string{"CreateSnapshots:slow"},
 		policy:  func(p *policy.Policy) { p.Freeze.DeadlineSeconds = 5 },
 		states:  whole + "Degraded", outcome: run.OutcomeDegraded, consistency: run.Crash, code: "HoldLost",
+	},
+
+	{
+		name:   "the helper is killed while it holds an application alone",
+		faults: []string{"snapshot:kill-helper"}, policy: func(p *policy.Policy) { p.Freeze.Enabled = false },
+		states: whole + "Degraded", outcome: run.OutcomeDegraded, consistency: run.Crash, code: "HoldLost",
 	},
 
 	// Failed, with nothing left behind.
@@ -120,9 +137,15 @@ var ends = []path{
 		name:    "the set is not complete in time",
 		setting: setting{completion: time.Hour},
 		policy:  func(p *policy.Policy) { p.Completion.TimeoutMinutes = 1 },
-		states: opening + "PollStatus Complete Wait PollStatus Complete Wait PollStatus Complete Wait " + finding +
-			"FailedClean",
+		states:  opening + "PollStatus Complete Wait " + finding + "FailedClean",
 		outcome: run.OutcomeFailedClean, code: "SnapshotTimedOut",
+	},
+
+	{
+		name:    "nobody may ask for the set's state",
+		faults:  []string{"poll-status:deny"},
+		states:  opening + "PollStatus Tag Outcome FailedClean",
+		outcome: run.OutcomeFailedClean, code: "AccessDenied",
 	},
 
 	// Failed, and a person must look.
@@ -143,6 +166,18 @@ var ends = []path{
 		faults: []string{"snapshot:crash-after", "snapshot:crash-after@2", "snapshot:crash-after@3", "snapshot:crash-after@4"},
 		states: setless + "FailedDirty", outcome: run.OutcomeFailedDirty, code: "Runtime.ExitError",
 		says: "2 snapshots of the run exist all the same",
+	},
+	{
+		name:    "every answer of the snapshot function is lost, and lists lag behind",
+		setting: setting{unlisted: 6 * time.Second},
+		faults:  []string{"snapshot:crash-after", "snapshot:crash-before@2", "snapshot:crash-before@3", "snapshot:crash-before@4"},
+		states:  setless + "FailedDirty", outcome: run.OutcomeFailedDirty, code: "Runtime.ExitError",
+		says: "2 snapshots of the run exist all the same",
+	},
+	{
+		name:   "the right to thaw is missing",
+		faults: []string{"thaw:deny"},
+		states: whole + "FailedDirty", outcome: run.OutcomeFailedDirty, consistency: run.Crash, code: "ThawFailed", alarm: true,
 	},
 	{
 		name:   "the set cannot be labelled",

@@ -38,6 +38,7 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -50,6 +51,9 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	return dir, nil
 })
+
+// builtIn is that folder once somebody wanted it.
+var builtIn string
 
 func binariesOf(t *testing.T) string {
 	t.Helper()

@@ -45,6 +45,7 @@ type setting struct {
 	slowness, lateness time.Duration       // of the faults of these kinds
 	completion         time.Duration       // of a set
 	unlisted           time.Duration       // how long a new set is missing from lists
+	skew               time.Duration       // of the instance's wall clock
 	definition         func(string) string // changes it before it is deployed
 }
 
@@ -112,6 +113,9 @@ func newWorld(t *testing.T, s setting) *world {
 	if err != nil || err2 != nil {
 		t.Fatal(err, err2)
 	}
+	stage.sim = sim.New(sim.Config{Clock: func() time.Time { return time.Now().Add(s.skew) }})
+	stage.monoAt, _ = stage.sim.Clock()
+	stage.wallAt = time.Now()
 	plan.Slowness, plan.Lateness = s.slowness, s.lateness
 	if s.completion == 0 {
 		s.completion = 100 * time.Millisecond
@@ -324,8 +328,8 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "6") // a real run waits far more than it works
 	code := m.Run()
-	if dir, _ := built(); dir != "" {
-		_ = os.RemoveAll(dir)
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
 	}
 	os.Exit(code)
 }
