@@ -1,6 +1,7 @@
 package functions_test
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/functions"
 	"github.com/quiesce/quiesce/functions/freeze"
 	"github.com/quiesce/quiesce/functions/snapshot"
 	"github.com/quiesce/quiesce/functions/tag"
@@ -348,4 +350,17 @@ func TestAPanicBecomesAFault(t *testing.T) {
 	c.createSet = func(cloud.SetSpec) ([]run.Snapshot, error) { panic(errors.New("boom")) }
 	_, err := do[run.Set](t, c, "snapshot", snapshot.Input{Plan: aPlan(), Freeze: frozen()})
 	refused(t, err, fault.Internal, "")
+}
+
+// TestEveryStepRefusesAnEmptyInput: strict decoding sees what is too much, not
+// what is missing.
+func TestEveryStepRefusesAnEmptyInput(t *testing.T) {
+	for _, name := range functions.Names {
+		c := newCloud()
+		_, err := do[json.RawMessage](t, c, name, `{}`)
+		refused(t, err, fault.InvalidInput, "")
+		if calls := slices.DeleteFunc(c.calls, func(s string) bool { return s == "Publish" }); len(calls) > 0 {
+			t.Errorf("%s called %v", name, calls)
+		}
+	}
 }

@@ -20,6 +20,9 @@ type Input struct {
 	Plan run.Plan `json:"plan"`
 }
 
+// Check refuses an input without a plan.
+func (in Input) Check() error { return in.Plan.Check() }
+
 // limit bounds the flush and the freeze itself; past it the window opens late
 // or not at all, and the command refuses.
 const limit = 45 * time.Second

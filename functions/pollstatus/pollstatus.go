@@ -17,6 +17,9 @@ type Input struct {
 	Status *run.Status `json:"status"`
 }
 
+// Check refuses an input without a plan.
+func (in Input) Check() error { return in.Plan.Check() }
+
 // Longest is the wait after the first poll. An event ends it, and one that was
 // lost makes the label late by no more than this.
 const Longest = 15 * time.Minute

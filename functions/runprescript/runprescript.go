@@ -19,6 +19,9 @@ type Input struct {
 	Plan run.Plan `json:"plan"`
 }
 
+// Check refuses an input without a plan.
+func (in Input) Check() error { return in.Plan.Check() }
+
 // slack is what a session outlives its scripts and its window by: the calls
 // between them, delivered as late as the provider allows.
 const slack = 2 * time.Minute

@@ -22,6 +22,17 @@ type Input struct {
 	Attempt int         `json:"attempt"`
 }
 
+// Check refuses an input without a plan or with one that names no volumes.
+func (in Input) Check() error {
+	if err := in.Plan.Check(); err != nil {
+		return err
+	}
+	if len(in.Plan.Volumes) == 0 {
+		return fault.Input("plan.volumes", "is empty")
+	}
+	return nil
+}
+
 // fresh is how soon after the freeze a first attempt must begin to be trusted
 // as the first: an execution that was redriven begins with attempt 0 again.
 const fresh = 10 * time.Second

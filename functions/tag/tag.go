@@ -32,6 +32,14 @@ type Input struct {
 	Attempt int `json:"attempt"`
 }
 
+// Check refuses an input that names no run.
+func (in Input) Check() error {
+	if in.Run.ID == "" {
+		return fault.Input("run.id", "is missing")
+	}
+	return nil
+}
+
 // insist is how many attempts are spent on a bus that does not answer, before
 // the verdict stands without its events: the set is labelled all the same.
 const insist = 3

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
@@ -90,6 +91,17 @@ type Plan struct {
 	ClockSkewMs int64                 `json:"clockSkewMs"` // the instance's wall clock minus the step's
 	Warnings    []string              `json:"warnings,omitempty"`
 	Record      Record                `json:"record"`
+}
+
+// Check refuses a plan that no precheck has made.
+func (p Plan) Check() error {
+	switch {
+	case p.RunID == "":
+		return fault.Input("plan.runId", "is missing")
+	case p.Target.InstanceID == "":
+		return fault.Input("plan.target.instanceId", "is missing")
+	}
+	return nil
 }
 
 // Volume is one attached disk of the target that the set covers.

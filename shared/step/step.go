@@ -22,9 +22,13 @@ import (
 // ends in the step's stamp.
 type Handler func(context.Context, json.RawMessage) (json.RawMessage, error)
 
-// New makes a handler of a typed function. Input is decoded strictly: an
-// unknown or missing document is refused before anything is touched. A panic
-// becomes Internal, so that the state machine sees a code and thaws.
+// Checked is an input that knows what it lacks, by field.
+type Checked interface{ Check() error }
+
+// New makes a handler of a typed function. Input is decoded strictly, and asked
+// if it is Checked: an unknown or a missing field is refused before anything is
+// touched. A panic becomes Internal, so that the state machine sees a code and
+// thaws.
 func New[I, O any](name string, do func(context.Context, I) (O, error)) Handler {
 	return handler(name, Decode, do)
 }
@@ -54,6 +58,11 @@ func handler[I, O any](name string, decode func([]byte, any) error, do func(cont
 		var in I
 		if err := decode(payload, &in); err != nil {
 			return nil, err
+		}
+		if c, ok := any(in).(Checked); ok {
+			if err := c.Check(); err != nil {
+				return nil, err
+			}
 		}
 		result, err := do(ctx, in)
 		if err != nil {
