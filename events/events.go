@@ -9,13 +9,15 @@ import "time"
 const Source = "quiesce"
 
 // Detail types. Every run publishes exactly one of Completed, Degraded and
-// Failed; ThawFailed comes beside Failed when a person must act.
+// Failed; ThawFailed comes beside Failed when a person must act. Every fleet
+// and every group publishes one report besides.
 const (
 	TypeStep       = "Consistent Snapshot Step"
 	TypeCompleted  = "Consistent Snapshot Completed"
 	TypeDegraded   = "Consistent Snapshot Degraded"
 	TypeFailed     = "Consistent Snapshot Failed"
 	TypeThawFailed = "Thaw Failed"
+	TypeFleet      = "Consistent Snapshot Fleet Report"
 )
 
 // Event is one entry for the bus. Time is when the thing happened, which may
@@ -73,4 +75,33 @@ type Thaw struct {
 	Reason   string   `json:"reason"`
 	NextMove string   `json:"nextMove"`
 	Mounts   []string `json:"mounts,omitempty"`
+}
+
+// Fleet is the detail of TypeFleet: a fleet or a group has ended. Its subject
+// names no instance.
+type Fleet struct {
+	Subject
+	Outcome     string   `json:"outcome"` // completed, completed-with-errors, failed; of a group those of a run
+	Reason      string   `json:"reason"`
+	Code        string   `json:"code,omitempty"`
+	NextMove    string   `json:"nextMove,omitempty"`
+	Together    bool     `json:"together"`              // it was a group
+	Consistency string   `json:"consistency,omitempty"` // of a group: what was proved of every member
+	Instances   int      `json:"instances"`
+	Completed   int      `json:"completed"`
+	Degraded    int      `json:"degraded"`
+	Failed      int      `json:"failed"`
+	TakenBefore int      `json:"takenBefore"` // by another execution for the same slot
+	NotStarted  int      `json:"notStarted"`  // or not waited for, because the error budget was spent
+	Skipped     int      `json:"skipped"`     // found, but stopped or not opted in
+	Seconds     float64  `json:"seconds"`
+	Failures    []Failed `json:"failures"` // the first 20
+}
+
+// Failed is one instance whose run did not complete.
+type Failed struct {
+	InstanceID string `json:"instanceId"`
+	RunID      string `json:"runId"`
+	Error      string `json:"error"`
+	Reason     string `json:"reason"`
 }

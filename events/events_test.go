@@ -27,6 +27,7 @@ var kinds = map[string]struct {
 	events.TypeDegraded:   {events.Outcome{}, "degraded.json"},
 	events.TypeFailed:     {events.Outcome{}, "failed.json"},
 	events.TypeThawFailed: {events.Thaw{}, "thaw-failed.json"},
+	events.TypeFleet:      {events.Fleet{}, "fleet-report.json"},
 }
 
 // envelope is an event as a subscriber gets it.
@@ -167,6 +168,9 @@ func TestSchemasRefuse(t *testing.T) {
 		"negative time":              {"failed-clean", func(_, d map[string]any) { d["frozenMs"] = -1 }},
 		"no reason":                  {"failed-clean", func(_, d map[string]any) { d["reason"] = "" }},
 		"no next move":               {"thaw-failed", func(_, d map[string]any) { delete(d, "nextMove") }},
+		"a fleet of another end":     {"fleet-with-errors", func(_, d map[string]any) { d["outcome"] = "so-so" }},
+		"a fleet of minus one":       {"fleet-with-errors", func(_, d map[string]any) { d["failed"] = -1 }},
+		"a nameless failure":         {"fleet-with-errors", func(_, d map[string]any) { d["failures"] = []any{map[string]any{"error": "E"}} }},
 		"a mount that is no path":    {"thaw-failed", func(_, d map[string]any) { d["mounts"] = []any{"data"} }},
 	} {
 		event := decode(t, all[c.fixture])
@@ -223,6 +227,7 @@ func TestRules(t *testing.T) {
 		"restorable":   {"completed"},
 		"long-pause":   {"completed"},
 		"step-failed":  {"step-failed", "step-lost"},
+		"fleet":        {"fleet-with-errors", "group-completed"},
 	} {
 		rule, ok := rules[name]
 		if !ok {

@@ -8,13 +8,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quiesce/quiesce/functions/arrange"
 	"github.com/quiesce/quiesce/functions/await"
 	"github.com/quiesce/quiesce/functions/freeze"
 	"github.com/quiesce/quiesce/functions/pollstatus"
 	"github.com/quiesce/quiesce/functions/precheck"
+	"github.com/quiesce/quiesce/functions/report"
 	"github.com/quiesce/quiesce/functions/runprescript"
 	"github.com/quiesce/quiesce/functions/snapshot"
 	"github.com/quiesce/quiesce/functions/tag"
+	"github.com/quiesce/quiesce/functions/targets"
 	"github.com/quiesce/quiesce/functions/thaw"
 	"github.com/quiesce/quiesce/functions/wake"
 	"github.com/quiesce/quiesce/shared/cloud"
@@ -33,11 +36,15 @@ type Deps struct {
 // Steps lists the functions that the workflow calls, in the order of a run.
 var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "await", "tag"}
 
+// FleetSteps lists the functions that the fleet's and the group's workflow call
+// besides.
+var FleetSteps = []string{"resolve-targets", "arrange", "report"}
+
 // Listeners lists the functions that events start, and no workflow calls.
 var Listeners = []string{"wake"}
 
 // Names lists every function, the steps first.
-var Names = slices.Concat(Steps, Listeners)
+var Names = slices.Concat(Steps, FleetSteps, Listeners)
 
 // Timeouts is how long each function may run. The workflow's tasks wait a
 // little longer, to hear the function's own answer.
@@ -51,6 +58,10 @@ var Timeouts = map[string]time.Duration{
 	"await":         30 * time.Second,
 	"tag":           time.Minute,
 	"wake":          30 * time.Second,
+
+	"resolve-targets": 5 * time.Minute,
+	"arrange":         30 * time.Second,
+	"report":          5 * time.Minute,
 }
 
 // Table returns the handler of every function.
@@ -81,6 +92,15 @@ func Table(d Deps) map[string]step.Handler {
 		})),
 		"tag": watch.Published("tag", step.New("tag", func(ctx context.Context, in tag.Input) (*run.Verdict, error) {
 			return tag.Do(ctx, c, m, in)
+		})),
+		"resolve-targets": watch.Measured("resolve-targets", step.New("resolve-targets", func(ctx context.Context, in targets.Input) (*run.Targets, error) {
+			return targets.Do(ctx, c, time.Now(), in)
+		})),
+		"arrange": watch.Measured("arrange", step.New("arrange", func(_ context.Context, in arrange.Input) (*run.Arrangement, error) {
+			return arrange.Do(time.Now(), in)
+		})),
+		"report": watch.Measured("report", step.New("report", func(ctx context.Context, in report.Input) (*run.Report, error) {
+			return report.Do(ctx, c, m, time.Now(), in)
 		})),
 		"wake": step.Listener("wake", func(ctx context.Context, in wake.Event) (*wake.Output, error) {
 			return wake.Do(ctx, c, in)

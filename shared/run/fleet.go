@@ -119,3 +119,76 @@ const (
 // Listed is how many skipped or failed instances a document names; the others
 // are counted.
 const Listed = 20
+
+// Group is the document of a group's execution.
+type Group struct {
+	Run      Run           `json:"run"`
+	Request  Typed         `json:"request"`
+	Group    *Arrangement  `json:"group"`
+	Weighed  Weighed       `json:"weighed"`
+	Report   *Report       `json:"report"`
+	Failures GroupFailures `json:"failures"`
+}
+
+// GroupRequest starts a group.
+type GroupRequest struct {
+	Policy        policy.Policy `json:"policy"`
+	Members       []Member      `json:"members"`
+	BudgetSeconds int           `json:"budgetSeconds"`
+}
+
+// Arrangement is the answer of arrange: the members as they go from phase to
+// phase, and what holds for all of them.
+type Arrangement struct {
+	Members   []GroupMember `json:"members"`
+	Ready     bool          `json:"ready"`    // every member has a plan: the application may be touched
+	FreezeBy  time.Time     `json:"freezeBy"` // later, nothing is frozen any more
+	OnFailure string        `json:"onFailure"`
+	Record    Record        `json:"record"`
+}
+
+// GroupMember is one member's run. Broken says what its last phases left.
+type GroupMember struct {
+	State
+	Broken string `json:"broken"`
+}
+
+// What a phase leaves of a member.
+const (
+	Whole  = "no"
+	Broken = "yes"  // onFailure decides
+	Halted = "halt" // going on would disturb another run, or cannot succeed
+)
+
+// Weighed is what the members' marks add up to.
+type Weighed struct {
+	Broken bool `json:"broken"`
+	Halted bool `json:"halted"`
+}
+
+// GroupFailures holds what each phase's Catch recorded; what failed for one
+// member is in the member.
+type GroupFailures struct {
+	Gather    *Failure `json:"gather"`
+	Precheck  *Failure `json:"precheck"`
+	Arrange   *Failure `json:"arrange"`
+	Prescript *Failure `json:"prescript"`
+	Freeze    *Failure `json:"freeze"`
+	Snapshot  *Failure `json:"snapshot"`
+	Thaw      *Failure `json:"thaw"`
+	Finish    *Failure `json:"finish"`
+	Report    *Failure `json:"report"`
+}
+
+// Any returns the first failure of a phase, nil for none.
+func (f GroupFailures) Any() *Failure {
+	for _, one := range []*Failure{f.Gather, f.Precheck, f.Arrange, f.Prescript, f.Freeze, f.Snapshot, f.Thaw, f.Finish, f.Report} {
+		if one != nil {
+			return one
+		}
+	}
+	return nil
+}
+
+// MaxMembers of a group: their plans and evidence share one document.
+const MaxMembers = 20

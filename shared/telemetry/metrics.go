@@ -30,6 +30,9 @@ const (
 	PostScriptStarted  = "PostScriptStarted"
 	PostScriptDone     = "PostScriptCompleted"
 	PostScriptFailed   = "PostScriptFailed"
+	FleetInstances     = "FleetInstances"
+	FleetFailed        = "FleetFailed"   // instances of it
+	FleetDuration      = "FleetDuration" // in milliseconds
 )
 
 // Metric is one value; Unit is CloudWatch's word, Count when empty.

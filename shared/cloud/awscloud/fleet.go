@@ -73,13 +73,13 @@ func (p *Provider) find(ctx context.Context, into map[string]cloud.Found, by typ
 	return nil
 }
 
-// Bucket is the asset bucket: fleets have a prefix of their own in it.
-func (p *Provider) Bucket() string { return p.options.AssetBucket }
+// Bucket is the one that tokens are kept in: fleets have a prefix of their own.
+func (p *Provider) Bucket() string { return aws.ToString(p.tokenBucket()) }
 
 // Put writes an object.
 func (p *Provider) Put(ctx context.Context, key string, data []byte) error {
 	_, err := p.store.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(p.options.AssetBucket), Key: aws.String(key), Body: bytes.NewReader(data), ContentType: aws.String("application/json"),
+		Bucket: p.tokenBucket(), Key: aws.String(key), Body: bytes.NewReader(data), ContentType: aws.String("application/json"),
 	})
 	if err != nil {
 		return translate(err, "write %s", key)
@@ -89,7 +89,7 @@ func (p *Provider) Put(ctx context.Context, key string, data []byte) error {
 
 // Get reads an object.
 func (p *Provider) Get(ctx context.Context, key string) ([]byte, error) {
-	out, err := p.store.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(p.options.AssetBucket), Key: aws.String(key)})
+	out, err := p.store.GetObject(ctx, &s3.GetObjectInput{Bucket: p.tokenBucket(), Key: aws.String(key)})
 	if err != nil {
 		return nil, translate(err, "read %s", key)
 	}
@@ -103,7 +103,7 @@ func (p *Provider) Get(ctx context.Context, key string) ([]byte, error) {
 
 // List names the objects below a prefix.
 func (p *Provider) List(ctx context.Context, prefix string) ([]string, error) {
-	pages := s3.NewListObjectsV2Paginator(p.store, &s3.ListObjectsV2Input{Bucket: aws.String(p.options.AssetBucket), Prefix: aws.String(prefix)})
+	pages := s3.NewListObjectsV2Paginator(p.store, &s3.ListObjectsV2Input{Bucket: p.tokenBucket(), Prefix: aws.String(prefix)})
 	keys := []string{}
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
