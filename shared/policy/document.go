@@ -139,6 +139,18 @@ func (f Fleet) GroupBudget() time.Duration {
 	return time.Duration(f.GroupBudgetSeconds) * time.Second
 }
 
+// What a group's budget holds besides its scripts.
+const (
+	Delivery  = 5 * time.Second // until the commands have reached every target
+	MinFreeze = 5 * time.Second // for the shortest freeze's deadline
+)
+
+// FreezeWithin is how long a group's budget lets a freeze last, once the
+// scripts and the commands have taken theirs.
+func (p Policy) FreezeWithin(budget time.Duration) time.Duration {
+	return budget - p.Application.Limit() - Delivery
+}
+
 // DefaultFleet is the fleet of a file that says nothing about one.
 func DefaultFleet() Fleet {
 	return Fleet{

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
 )
 
@@ -50,5 +51,20 @@ func TestTolerance(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), new(policy.Tolerance)); err == nil && text != `null` {
 			t.Errorf("%s was taken", text)
 		}
+	}
+}
+
+func TestDocumentCheckTellsEveryFieldWithoutAFile(t *testing.T) {
+	d := policy.DefaultDocument()
+	if err := d.Check(now); err != nil {
+		t.Error(err)
+	}
+	d.MaxConcurrency, d.StartLateMinutes = -1, 0
+	err := d.Check(now)
+	if want := "maxConcurrency: wants 0-10000, got -1\nstartLateMinutes: wants 1-1440, got 0"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if fault.CodeOf(err) != fault.InvalidInput {
+		t.Errorf("got the code %s", fault.CodeOf(err))
 	}
 }

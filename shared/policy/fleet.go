@@ -149,8 +149,9 @@ func (c *complaints) group(d Document) {
 	if !d.Group {
 		return
 	}
-	if d.GroupBudgetSeconds > d.Freeze.DeadlineSeconds {
-		c.add("groupBudgetSeconds", "wants at most freeze.deadlineSeconds (%d), got %d: the first target would let go before the last is held", d.Freeze.DeadlineSeconds, d.GroupBudgetSeconds)
+	if left := d.FreezeWithin(d.GroupBudget()); left < MinFreeze {
+		c.add("groupBudgetSeconds", "wants at least %.0f, got %d: the scripts may take %s, the commands %s and a freeze no less than %s",
+			(d.GroupBudget() + MinFreeze - left).Seconds(), d.GroupBudgetSeconds, d.Application.Limit(), Delivery, MinFreeze)
 	}
 	if d.MaxConcurrency != 0 {
 		c.add("maxConcurrency", "is given, but a group holds all its targets at once")
