@@ -2,6 +2,11 @@ module github.com/quiesce/quiesce
 
 go 1.26.0
 
+ignore (
+	./cdk.out
+	./node_modules
+)
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/aws/aws-cdk-go/awscdk/v2 v2.270.0
