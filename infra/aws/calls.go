@@ -41,12 +41,12 @@ func (d *deployment) calls(f definition, values map[string]*string) ([]grant, er
 			grants = append(grants, startAndWait(machines, executions)...)
 		case "s3:getObject":
 			grants = append(grants, grant{
-				sid: "ReadList", actions: []string{"s3:GetObject"}, on: []string{"{work}/*"}, why: workObjects,
+				sid: "ReadList", actions: []string{"s3:GetObject"}, on: []string{fleets}, why: workObjects,
 			})
 		case "s3:putObject":
 			grants = append(grants, grant{
 				sid: "WriteResults", actions: []string{"s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"},
-				on: []string{"{work}/*"}, why: workObjects,
+				on: []string{fleets}, why: workObjects,
 			})
 		default:
 			return nil, fmt.Errorf("nobody wrote down what the resource %s needs to be granted", resource)
@@ -57,8 +57,6 @@ func (d *deployment) calls(f definition, values map[string]*string) ([]grant, er
 	}
 	return grants, nil
 }
-
-const workObjects = "The lists and results of fleets are named by their executions; the bucket holds nothing else but tokens."
 
 // startAndWait is what AWS documents for .sync, but for the right to stop: an
 // execution that is given up must not take a run out of its window. The

@@ -73,6 +73,7 @@ var purpose = map[string]string{
 	"await":           "notes who waits for a set to complete",
 	"wake":            "ends that wait when the set has completed",
 	"resolve-targets": "finds a policy's instances",
+	"arrange":         "weighs how a group's phase went and says what comes next",
 	"report":          "counts how a fleet's runs ended",
 }
 

@@ -26,6 +26,13 @@ type grant struct {
 	why     string
 }
 
+// Where the work bucket keeps what fleets pass on.
+const (
+	fleetPrefix = "fleet/"
+	fleets      = "{work}/" + fleetPrefix + "*"
+	workObjects = "The lists and results of fleets are named by their executions; the prefix holds nothing else."
+)
+
 // Why a resource ends in a star though the API knows it.
 const (
 	byTag      = "Which instances opt in is known when a run begins, by a tag that the condition demands."
@@ -110,6 +117,21 @@ var grants = map[string][]grant{
 	"tag": {
 		lookAtSnapshots, publish,
 		{sid: "LabelTheRunsOwn", actions: []string{"ec2:CreateTags"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: ofRun, why: ownSets},
+	},
+	"resolve-targets": {
+		{
+			sid: "FindInstances", actions: []string{"ec2:DescribeInstances"}, on: []string{"*"}, when: here,
+			why: "EC2's Describe operations know no resources.",
+		},
+		{sid: "WriteList", actions: []string{"s3:PutObject"}, on: []string{fleets}, why: workObjects},
+	},
+	"arrange": nil, // it thinks, and calls nobody
+	"report": {publish,
+		{sid: "ReadEnds", actions: []string{"s3:GetObject"}, on: []string{fleets}, why: workObjects},
+		{
+			sid: "FindEnds", actions: []string{"s3:ListBucket"}, on: []string{"{work}"},
+			when: conditions{"StringLike": {"s3:prefix": fleetPrefix + "*"}},
+		},
 	},
 	"wake": {answer, parkFailures,
 		{sid: "FindToken", actions: []string{"s3:GetObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},

@@ -9,10 +9,14 @@ import (
 	"github.com/quiesce/quiesce/functions"
 )
 
-// rights is what IAM asks for an operation, besides the right of its own name.
+// rights is what IAM asks for an operation where that is not its own name.
 var rights = map[string][]string{
-	"ec2:CreateSnapshots": {"ec2:CreateTags"}, // it tags what it creates
+	"ec2:CreateSnapshots": {"ec2:CreateSnapshots", "ec2:CreateTags"}, // it tags what it creates
+	"s3:ListObjectsV2":    {"s3:ListBucket"},
 }
+
+// thinkers are the steps that call nobody.
+var thinkers = []string{"arrange"}
 
 // unused are operations that the search finds and no call makes, each with the
 // reason.
@@ -37,7 +41,11 @@ func compare(step string, operations []string, granted []grant) (complaints []st
 		if _, never := unused[step][operation]; never {
 			continue
 		}
-		for _, right := range append(rights[operation], operation) {
+		of, special := rights[operation]
+		if !special {
+			of = []string{operation}
+		}
+		for _, right := range of {
 			called[right] = true
 		}
 	}
@@ -69,8 +77,8 @@ func TestGrantsAreWhatTheCodeCalls(t *testing.T) {
 	steps := p.steps(t)
 	for _, step := range functions.Names {
 		operations := p.calls(steps[step])
-		if len(operations) == 0 {
-			t.Errorf("%s calls nothing of AWS: the search is broken", step)
+		if thinks := slices.Contains(thinkers, step); thinks != (len(operations) == 0) {
+			t.Errorf("%s calls %v of AWS: either it is a thinker, or the search is broken", step, operations)
 		}
 		for _, complaint := range compare(step, operations, grants[step]) {
 			t.Error(complaint)
@@ -97,6 +105,7 @@ func TestComparisonBites(t *testing.T) {
 		{"as it is", "poll-status", []string{"ec2:DescribeSnapshots"}, few, 0},
 		{"a right is missing", "poll-status", []string{"ec2:DescribeSnapshots", "events:PutEvents"}, few, 1},
 		{"a right too many", "poll-status", nil, few, 1},
+		{"an operation by another name", "report", []string{"s3:ListObjectsV2"}, []grant{{actions: []string{"s3:ListBucket"}}}, 0},
 		{"tags at creation need their own right", "snapshot", []string{"ec2:CreateSnapshots"}, []grant{{actions: []string{"ec2:CreateSnapshots"}}}, 1},
 		{"an excuse that is needed no more", "thaw", nil, nil, 1},
 	} {

@@ -23,9 +23,13 @@ type definition struct {
 
 // definitions are in the order in which they start each other, last first.
 func definitions() []definition {
-	return []definition{
+	all := []definition{
 		{"snapshot", workflow.Snapshot()},
 	}
+	if slices.ContainsFunc(all, func(f definition) bool { return f.name == "fleet" }) {
+		all = append(all, definition{"start", start})
+	}
+	return all
 }
 
 var substitution = regexp.MustCompile(`\$\{([A-Za-z]+)\}`)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -76,7 +77,7 @@ func (d *deployment) notify(name string, i int, n policy.Notification) {
 	field := func(path string) string { return *awsevents.EventField_FromPath(jsii.String(path)) }
 	text := "Quiesce, " + field("$.detail.policy") + ": " + field("$.detail-type") + " on " + field("$.detail.instanceId") + ". " +
 		field("$.detail.reason") + " (run " + field("$.detail.runId") + ", code " + field("$.detail.code") + ") " + field("$.detail.nextMove")
-	awsevents.NewRule(d.stack, jsii.String(id), &awsevents.RuleProps{
+	rule := awsevents.NewRule(d.stack, jsii.String(id), &awsevents.RuleProps{
 		Description: jsii.String("Tells a receiver of the policy " + name + " how its runs end."),
 		EventBus:    d.bus,
 		EventPattern: &awsevents.EventPattern{
@@ -88,4 +89,6 @@ func (d *deployment) notify(name string, i int, n policy.Notification) {
 			DeadLetterQueue: d.queue("notifications"),
 		})},
 	})
+	awscdk.Annotations_Of(rule).AcknowledgeWarning(jsii.String("@aws-cdk/aws-events:ruleUnresolvedEnvironment"),
+		jsii.String("A receiver's topic is in the Region of the stack, whichever that is."))
 }
