@@ -33,7 +33,7 @@ var disturbances = []struct {
 // Whatever strikes, and whenever: nothing stays frozen, nobody claims what was
 // not held, and the application goes on.
 func TestEveryMoment(t *testing.T) {
-	const runLasts, apart = 2400 * time.Millisecond, 240 * time.Millisecond
+	const runLasts, apart = 2400 * time.Millisecond, 300 * time.Millisecond
 	for i, d := range disturbances {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()

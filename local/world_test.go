@@ -151,7 +151,7 @@ func (w *world) furnish() {
 		w.must(w.sim.Mount(v.device, at))
 		w.mounts = append(w.mounts, at)
 	}
-	writer, err := w.sim.StartLedger(w.mounts, 50*time.Millisecond, 0)
+	writer, err := w.sim.StartLedger(w.mounts, 200*time.Millisecond, 0)
 	w.must(err)
 	w.writer = writer
 }
@@ -218,13 +218,13 @@ func (w *world) must(err error) {
 	}
 }
 
-// watch looks ten times a second how long something has stood frozen.
+// watch looks five times a second how long something has stood frozen.
 func (w *world) watch() {
 	ctx, stop := context.WithCancel(context.Background())
 	w.unwatch = stop
 	w.watched.Go(func() {
 		since := map[string]time.Time{}
-		for rest(ctx, 100*time.Millisecond) == nil {
+		for rest(ctx, 200*time.Millisecond) == nil {
 			for _, m := range w.mounts {
 				switch at, known := since[m]; {
 				case !w.sim.Frozen(m):
