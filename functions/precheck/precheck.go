@@ -65,8 +65,8 @@ func Check(in Input) error {
 	if err := p.Check(); err != nil {
 		return err
 	}
-	if p.Application.Kind == policy.VSS {
-		return fault.Input("policy.application.kind", "is vss, which no run can do yet: wants none or script")
+	if p.Application.Unbuilt() {
+		return fault.Input("policy.application.kind", "is %s, which no run can do yet", p.Application.Kind)
 	}
 	return nil
 }
@@ -189,6 +189,10 @@ func machine(ctx context.Context, c Cloud, plan *run.Plan, instance cloud.Instan
 	if p.Application.Kind == policy.Script {
 		ask.Scripts = []string{p.Application.PreScript, p.Application.PostScript}
 	}
+	if p.Application.Server() {
+		app := plan.Application()
+		ask.Application = &app
+	}
 	reply, err := helper.Ask(ctx, c, helper.Call{
 		InstanceID: instance.ID,
 		Asset:      asset,
@@ -208,6 +212,9 @@ func machine(ctx context.Context, c Cloud, plan *run.Plan, instance cloud.Instan
 	}
 	plan.ClockSkewMs = reply.Now.Sub(answered).Milliseconds()
 	plan.Warnings = append(plan.Warnings, seen.Warnings...)
+	if err := server(plan, instance, seen); err != nil {
+		return err
+	}
 	return filesystems(plan, instance, seen.Mounts)
 }
 

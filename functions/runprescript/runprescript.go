@@ -27,7 +27,8 @@ func (in Input) Check() error { return in.Plan.Check() }
 const slack = 2 * time.Minute
 
 // Do begins the session; with nothing to quiesce and nothing to freeze there
-// is none. Codes: RunInProgress, Script*, TooLate, and a command's own.
+// is none. Codes: RunInProgress, Script*, Application*, TooLate, and a
+// command's own.
 func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in Input) (*run.Prescript, error) {
 	started := time.Now()
 	plan, p := in.Plan, in.Plan.Policy
@@ -53,13 +54,7 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 			FreezeSeconds:  p.Freeze.DeadlineSeconds,
 			AllowRoot:      p.Freeze.Root == policy.Allow,
 			Filesystems:    plan.Filesystems,
-			Application: protocol.Application{
-				Kind:           p.Application.Kind,
-				PreScript:      p.Application.PreScript,
-				PostScript:     p.Application.PostScript,
-				TimeoutSeconds: p.Application.TimeoutSeconds,
-				Retries:        p.Application.Retries,
-			},
+			Application:    plan.Application(),
 		}},
 	})
 	if err != nil {

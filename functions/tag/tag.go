@@ -100,7 +100,14 @@ func Conclude(s run.State) *run.Verdict {
 		v.Reason = "it is not known whether the instance was let go: " + sentence(s.Failures.Thaw) + "; of the set: " + v.Reason
 	case paused(s):
 		v.Outcome, v.Code = run.OutcomeFailedDirty, string(fault.ScriptFailed)
-		v.Reason = "the post-script failed, the application may still be at rest; of the set: " + v.Reason
+		why := "the post-script failed"
+		if a := s.Thaw.Evidence.Application; a.Kind != policy.Script {
+			why = a.Kind + " was not released"
+			if a.Error != nil {
+				v.Code, why = string(a.Error.Code), why+" ("+a.Error.Message+")"
+			}
+		}
+		v.Reason = why + ", the application may still be at rest; of the set: " + v.Reason
 	case v.Consistency == "":
 		v.Outcome = run.OutcomeFailedClean
 	case v.Consistency.Rank() < asked.Rank():

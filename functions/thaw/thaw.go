@@ -95,7 +95,8 @@ func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
 		return reply.Evidence, nil
 	case fault.NoSession:
 		return nil, nil // nothing of this run is held there
-	case fault.HoldLost, fault.ScriptFailed, fault.ScriptTimedOut, fault.ScriptUnsafe:
+	case fault.HoldLost, fault.ScriptFailed, fault.ScriptTimedOut, fault.ScriptUnsafe,
+		fault.ApplicationNotFound, fault.ApplicationRefused, fault.ApplicationBusy:
 		return reply.Evidence, nil // thawed; what became of hold and application is in the evidence
 	}
 	return nil, err

@@ -72,7 +72,7 @@ var table = map[Code]entry{
 	FreezeRefused:          {false, "Read which mount refused and why; exclude it or change the policy."},
 	FreezeTimedOut:         {false, "Look for a device that does not answer; writes were let go again."},
 	ForeignFreeze:          {false, "Find who froze the filesystem; Quiesce never thaws what it did not freeze."},
-	HoldLost:               {false, "Find who thawed the filesystem or why the window outlasted its deadline."},
+	HoldLost:               {false, "Find who thawed the filesystem or ended the session on the server, or why the window outlasted its deadline."},
 	SnapshotTooSoon:        {true, "Wait until the volume's pending snapshots are done."},
 	SnapshotThrottled:      {true, "Spread the schedules; the window was not kept open for it."},
 	SnapshotRefused:        {false, "Read the provider's reason in the message."},

@@ -56,33 +56,6 @@ func (c *complaints) within(field string, got, least, most int) {
 	}
 }
 
-func (c *complaints) application(a Application) {
-	scripts := []struct{ field, path, missing string }{
-		{"application.preScript", a.PreScript, "is missing: kind script needs it"},
-		{"application.postScript", a.PostScript, "is missing: without it nothing releases the application"},
-	}
-	switch a.Kind {
-	case Script:
-		for _, s := range scripts {
-			if s.path == "" {
-				c.add(s.field, "%s", s.missing)
-			} else if err := Path(s.field, s.path); err != nil {
-				*c = append(*c, err.(*fault.Error))
-			}
-		}
-	case None, VSS:
-		for _, s := range scripts {
-			if s.path != "" {
-				c.add(s.field, "is given, but kind is %s", a.Kind)
-			}
-		}
-	default:
-		c.add("application.kind", "wants none, script or vss, got %q", a.Kind)
-	}
-	c.within("application.timeoutSeconds", a.TimeoutSeconds, 10, 120)
-	c.within("application.retries", a.Retries, 0, 3)
-}
-
 func (c *complaints) freeze(p Policy) {
 	f := p.Freeze
 	c.within("freeze.deadlineSeconds", f.DeadlineSeconds, 5, 300)

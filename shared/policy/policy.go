@@ -29,29 +29,70 @@ type OptIn struct {
 }
 
 // Application tells how the application is brought to rest. The scripts are
-// absolute paths on the instance, owned and writable by root alone.
+// absolute paths on the instance, owned and writable by root alone. A server is
+// reached by its socket as root, or with what an option file there says: no
+// secret stands in a policy.
 type Application struct {
-	Kind           string `json:"kind"`                 // none (default), script; vss is known, and refused by precheck until it is built
+	Kind           string `json:"kind"`                 // none (default), script, or a server's: mariadb; those of Unbuilt are refused by precheck
 	PreScript      string `json:"preScript,omitempty"`  // with kind script, and only then
 	PostScript     string `json:"postScript,omitempty"` // with kind script, and only then
-	TimeoutSeconds int    `json:"timeoutSeconds"`       // 10-120 for each script, default 10
-	Retries        int    `json:"retries"`              // 0-3, default 0
+	TimeoutSeconds int    `json:"timeoutSeconds"`       // 10-120 for each script, or until a server's lock is had; default 10
+	Retries        int    `json:"retries"`              // 0-3, default 0; with kind script, and only then
+
+	Socket     string `json:"socket,omitempty"`     // with a server; empty: where the kind usually has it
+	OptionFile string `json:"optionFile,omitempty"` // with a server; empty: none is read
+	Mode       string `json:"mode,omitempty"`       // one of Modes; empty: the kind's best
+
+	// How long the lock of mariadb and mysql is waited for, as Percona's tool
+	// names it. They are zero unless given.
+	FTWRLWaitTimeout       int    `json:"ftwrlWaitTimeout,omitempty"`       // 0-180 s to wait for quiet; 0: give up at once if it is not
+	FTWRLWaitThreshold     int    `json:"ftwrlWaitThreshold,omitempty"`     // 0-3600 s from which on a query is long; 0: 60
+	FTWRLWaitQueryType     string `json:"ftwrlWaitQueryType,omitempty"`     // which are waited for: all (default), update
+	KillLongQueriesTimeout int    `json:"killLongQueriesTimeout,omitempty"` // 0-120 s until those that block the lock are killed; 0: never
+	KillLongQueryType      string `json:"killLongQueryType,omitempty"`      // which are killed: select (default), all
 }
 
-// Limit is the longest that one stage's script may take, retries included.
+// Limit is the longest that one stage may take: a script with its retries, or
+// a server's waits.
 func (a Application) Limit() time.Duration {
-	if a.Kind != Script {
-		return 0
+	switch {
+	case a.Kind == Script:
+		return time.Duration(a.TimeoutSeconds*(a.Retries+1)) * time.Second
+	case a.Server():
+		return time.Duration(a.TimeoutSeconds+a.FTWRLWaitTimeout+a.KillLongQueriesTimeout) * time.Second
 	}
-	return time.Duration(a.TimeoutSeconds*(a.Retries+1)) * time.Second
+	return 0
 }
 
 // Application kinds.
 const (
-	None   = "none"
-	Script = "script"
-	VSS    = "vss" // Windows' own shadow copies; no run can do it yet
+	None       = "none"
+	Script     = "script"
+	VSS        = "vss" // Windows' own shadow copies
+	MariaDB    = "mariadb"
+	MySQL      = "mysql"
+	PostgreSQL = "postgresql"
+	Redis      = "redis"
 )
+
+// Modes are the ways in which a server can be held, its best first.
+var Modes = map[string][]string{
+	MariaDB:    {"backup-stage", "ftwrl"},
+	MySQL:      {"lock-instance", "ftwrl"},
+	PostgreSQL: {"checkpoint", "backup"},
+	Redis:      nil,
+}
+
+// Server reports that the kind is a server with an adapter in the helper.
+func (a Application) Server() bool {
+	_, ok := Modes[a.Kind]
+	return ok
+}
+
+// Unbuilt reports that the kind is known, and no run can do it yet.
+func (a Application) Unbuilt() bool {
+	return a.Kind == VSS || a.Server() && a.Kind != MariaDB
+}
 
 // Freeze tells which filesystems are held. DeadlineSeconds is when the
 // instance lets go by itself, whatever the workflow does.

@@ -62,9 +62,17 @@ var refusals = []struct {
 	{name: "a timeout of 9", text: "name: x\n# why\napplication:\n  kind: none\n\n  timeoutSeconds: 9\n", schema: sees, want: "6:19: application.timeoutSeconds: wants 10-120, got 9"},
 	{name: "a timeout of 121", text: "application: {timeoutSeconds: 121}\n", schema: sees, want: "1:31: application.timeoutSeconds: wants 10-120, got 121"},
 	{name: "4 retries", text: "application: {retries: 4}\n", schema: sees, want: "1:24: application.retries: wants 0-3, got 4"},
-	{name: "an unknown kind", text: "application: {kind: oracle}\n", schema: sees, want: `1:21: application.kind: wants none, script or vss, got "oracle"`},
+	{name: "an unknown kind", text: "application: {kind: oracle}\n", schema: sees, want: `1:21: application.kind: wants none, script, vss, mariadb, mysql, postgresql, redis, got "oracle"`},
 	{name: "no post-script", text: "application:\n  kind: script\n  preScript: /a\n", schema: sees, want: "1:1: application.postScript: is missing: without it nothing releases the application"},
 	{name: "scripts with vss", text: "application:\n  kind: vss\n  preScript: /a\n", schema: sees, want: "3:14: application.preScript: is given, but kind is vss"},
+	{name: "a socket without a server", text: "application:\n  kind: none\n  socket: /s\n", schema: sees, want: "3:11: application.socket: is given, but kind is none"},
+	{name: "a relative option file", text: "application: {kind: mariadb, optionFile: my.cnf}\n", schema: sees, want: `1:42: application.optionFile: wants an absolute path, got "my.cnf"`},
+	{name: "another server's mode", text: "application: {kind: mariadb, mode: backup}\n", schema: sees, want: `1:36: application.mode: wants backup-stage or ftwrl, got "backup"`},
+	{name: "a mode where there is none", text: "application: {kind: redis, mode: backup}\n", schema: sees, want: "1:34: application.mode: is given, but kind is redis"},
+	{name: "a lock's limit where there is none", text: "application: {kind: postgresql, ftwrlWaitTimeout: 5}\n", schema: sees, want: "1:51: application.ftwrlWaitTimeout: is given, but kind is postgresql"},
+	{name: "too long a wait", text: "application: {kind: mariadb, ftwrlWaitTimeout: 181}\n", schema: sees, want: "1:48: application.ftwrlWaitTimeout: wants 0-180, got 181"},
+	{name: "an unknown sort of query", text: "application: {kind: mariadb, killLongQueryType: update}\n", schema: sees, want: `1:49: application.killLongQueryType: wants select or all, got "update"`},
+	{name: "retries of a server", text: "application: {kind: mariadb, retries: 1}\n", schema: sees, want: "1:39: application.retries: is given, but kind is mariadb, which tries until timeoutSeconds"},
 	{name: "mounts with vss", text: "application: {kind: vss}\nfreeze: {mounts: [/a]}\n", want: "2:18: freeze.mounts: is given, but with kind vss Windows itself holds the filesystems"},
 	{name: "a path with a quote", text: "application:\n  kind: script\n  preScript: /opt/a'b\n  postScript: /b\n", want: `3:14: application.preScript: has the character '\'', which is not allowed in a path`},
 	{name: "a path with a substitution", text: "freeze:\n  mounts:\n    - /data\n    - /$(reboot)\n", want: `4:7: freeze.mounts[1]: has the character '$', which is not allowed in a path`},
@@ -152,6 +160,9 @@ var accepted = []string{
 	fleet + "schedules:\n  - {expression: cron(0 1 * * ? *)}\n  - {expression: cron(15 3 * * ? *), timezone: Europe/Berlin}\n",
 	fleet + "group: true\ngroupBudgetSeconds: 60\n",
 	"tags: {a: '', b: $(policy)-$(instance-id)}\n",
+	"application: {kind: mariadb}\n",
+	"application: {kind: mariadb, optionFile: /etc/quiesce.cnf, mode: ftwrl, timeoutSeconds: 20, ftwrlWaitTimeout: 180, ftwrlWaitThreshold: 5, ftwrlWaitQueryType: update, killLongQueriesTimeout: 10, killLongQueryType: all}\n",
+	"application: {kind: redis, socket: /run/redis/redis.sock}\n",
 }
 
 func TestReadTakes(t *testing.T) {

@@ -60,6 +60,7 @@ type ApplicationEvidence struct {
 	QuiescedAt Stamp         `json:"quiescedAt,omitzero"` // zero: not quiesced
 	SessionID  string        `json:"sessionId,omitempty"` // of the connection that holds it
 	Version    string        `json:"version,omitempty"`   // of the server
+	Killed     int           `json:"killed,omitempty"`    // queries ended to get the lock, as the policy lets them
 	Held       bool          `json:"held"`
 	ReleasedAt Stamp         `json:"releasedAt,omitzero"`
 	Files      Files         `json:"files,omitempty"` // what a restore needs besides the volumes
