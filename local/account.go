@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -92,7 +93,7 @@ func openAccount(ctx context.Context, o Options, s stage, b binaries) (*account,
 }
 
 // deploy does what the stack does in an account: the helper into the bucket,
-// the document, the functions, the state machine, the janitor's rule.
+// the document, the functions, the state machine, the rules.
 func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 	helper, err := os.ReadFile(b.helper)
 	if err != nil {
@@ -132,7 +133,24 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 			_, _ = a.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
 		}
 	})
-	return a.cloud.Janitor(a.machine, a.sweep)
+	return a.listen()
+}
+
+// listen adds the rules by which events start functions.
+func (a *account) listen() error {
+	return errors.Join(
+		a.cloud.Janitor(a.machine, a.sweep),
+		a.cloud.Listen("completion", awscloud.Completion(), a.wake),
+	)
+}
+
+// wake hands the event over as it is.
+func (a *account) wake(ctx context.Context, e bus.Event) error {
+	payload, err := json.Marshal(e)
+	if err == nil {
+		_, err = a.lambda.Invoke(ctx, "wake", payload)
+	}
+	return err
 }
 
 // sweep is the janitor: thaw, started with what the execution was started with.

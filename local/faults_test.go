@@ -40,6 +40,13 @@ var faults = []path{
 	proven("poll-status dies", "poll-status:crash-before"),
 	proven("tag dies", "tag:crash-before"),
 
+	// Nobody can be told that the set is done.
+	{
+		name: "the wait cannot be registered", setting: setting{completion: 25 * time.Second}, faults: []string{"await:deny"},
+		states:  opening + "PollStatus Complete Wait WaitOut " + finding + "Completed",
+		outcome: run.OutcomeCompleted, consistency: run.Application,
+	},
+
 	// The one call that must not be made twice.
 	proven("the set's reply is lost", "snapshot:lost-reply"),
 	proven("the set's reply is lost, and the function dies", "snapshot:lost-reply", "snapshot:crash-after"),

@@ -188,7 +188,7 @@ func (w *world) install() {
 	m, err := asl.Parse([]byte(text), with)
 	w.must(err)
 	w.account.machine = w.engine.Deploy(machineName, []byte(text), m, w.cloud.Tasks(w.lambda))
-	w.must(w.cloud.Janitor(w.account.machine, w.sweep))
+	w.must(w.listen())
 }
 
 // logOf is a function's log, from which the metrics are taken.

@@ -28,6 +28,7 @@ type runCmd struct {
 	Volumes      int           `default:"2" help:"Number of volumes, 1-16."`
 	APILatency   []string      `name:"api-latency" placeholder:"[API=]DURATION" help:"Latency of each EC2 call, or of one API or service; repeatable."`
 	AgentLatency time.Duration `default:"50ms" help:"From a command's acceptance to its start on the instance."`
+	Completion   time.Duration `default:"2s" help:"Until the set is complete; an event then ends the wait for it."`
 	Fault        []string      `placeholder:"STEP:KIND[@N]" help:"Something that goes wrong; repeatable."`
 	NoFreeze     bool          `help:"Do not freeze the filesystems."`
 	Deadline     int           `default:"60" help:"Seconds after which the instance lets go by itself, 5-300."`
@@ -45,7 +46,7 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	options.App, options.PreScript, options.PostScript = c.App, c.PreScript, c.PostScript
 	options.Timeout, options.Retries, options.Deadline = c.Timeout, c.Retries, c.Deadline
 	options.FS, options.Volumes, options.NoFreeze, options.OnFailure = c.FS, c.Volumes, c.NoFreeze, c.OnFailure
-	options.Latency, options.AgentLatency = latency, c.AgentLatency
+	options.Latency, options.AgentLatency, options.Completion = latency, c.AgentLatency, c.Completion
 	options.Faults, options.Simulate, options.Keep = c.Fault, c.Simulate, c.Keep
 	if err := options.Check(); err != nil {
 		return err
@@ -80,8 +81,8 @@ func (l *live) Say(format string, args ...any) { fmt.Fprintf(l.out, format+"\n",
 
 func (l *live) Passage(p history.Passage) {
 	switch {
-	case !p.Done && p.Type == "Wait":
-		fmt.Fprintf(l.out, "  %-14s the set is not complete yet\n", p.State)
+	case !p.Done && (p.State == "Wait" || p.Type == "Wait"):
+		fmt.Fprintf(l.out, "  %-14s %8s  the set is not complete yet\n", p.State, "")
 	case p.Done && p.Failed != "":
 		fmt.Fprintf(l.out, "  %-14s %8s  %s %s\n", p.State, millis(p.Took), text.FgYellow.Sprint("failed:"), p.Failed)
 	case p.Done && taskNames[p.State] != "":
@@ -97,6 +98,7 @@ var taskNames = map[string]string{
 	"Snapshot":     "one call for the whole set",
 	"Thaw":         "thawed, released, the evidence is home",
 	"PollStatus":   "the set's state",
+	"Wait":         "told that the set is complete",
 	"Tag":          "the set is labelled, the outcome published",
 }
 

@@ -59,8 +59,8 @@ const (
 // BusDown refuses every event that the step publishes.
 const BusDown Kind = "bus-down"
 
-// Steps in the order of a run.
-var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "tag"}
+// Steps in the order of a run, then what an event starts.
+var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "await", "tag", "wake"}
 
 // main is the call by which a step does what it is for, on each cloud.
 var mainCalls = map[string][]string{
@@ -70,14 +70,17 @@ var mainCalls = map[string][]string{
 	"snapshot":      {"CreateSnapshots", "CreateSnapshotGroup"},
 	"thaw":          {"SendCommand", "RunCommand", "InvokeCommand"},
 	"poll-status":   {"DescribeSnapshots", "DescribeSnapshotGroups"},
+	"await":         {"PutObject"},
+	"wake":          {"SendTaskSuccess", "ReportTaskSucceeded"},
 	"tag":           {"CreateTags", "TagResources"},
 }
 
 // APIs are the calls that can be named as a target.
 var APIs = []string{
-	"CancelCommand", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "DescribeCloudAssistantStatus", "DescribeDisks",
-	"DescribeInstanceInformation", "DescribeInstances", "DescribeInvocationResults", "DescribeInvocations", "DescribeSnapshotGroups",
-	"DescribeSnapshots", "DescribeVolumes", "GetCommandInvocation", "InvokeCommand", "PutEvents", "RunCommand", "SendCommand",
+	"CancelCommand", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "DescribeCloudAssistantStatus",
+	"DescribeDisks", "DescribeInstanceInformation", "DescribeInstances", "DescribeInvocationResults",
+	"DescribeInvocations", "DescribeSnapshotGroups", "DescribeSnapshots", "DescribeVolumes", "GetCommandInvocation",
+	"InvokeCommand", "PutEvents", "PutObject", "ReportTaskSucceeded", "RunCommand", "SendCommand", "SendTaskSuccess",
 	"StopInvocation", "TagResources",
 }
 

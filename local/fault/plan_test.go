@@ -36,7 +36,7 @@ func TestParse(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"freeze":                "want STEP:KIND[@N]",
-		"melt:fail":             "precheck, run-prescript, freeze, snapshot, thaw, poll-status, tag",
+		"melt:fail":             "precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag, wake",
 		"freeze:explode":        "agent-offline, bus-down, crash-after, crash-before",
 		"freeze:fail@0":         "counts from 1",
 		"freeze:fail@x":         "counts from 1",

@@ -122,7 +122,9 @@ func (r *reader) take(e types.HistoryEvent) {
 		r.failed = aws.ToString(e.LambdaFunctionTimedOutEventDetails.Error)
 	case e.TaskFailedEventDetails != nil:
 		r.failed = aws.ToString(e.TaskFailedEventDetails.Error)
-	case e.LambdaFunctionScheduledEventDetails != nil:
+	case e.TaskTimedOutEventDetails != nil:
+		r.failed = aws.ToString(e.TaskTimedOutEventDetails.Error)
+	case e.LambdaFunctionScheduledEventDetails != nil, e.TaskScheduledEventDetails != nil:
 		r.failed = "" // another attempt
 	}
 }
