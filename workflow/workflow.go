@@ -50,3 +50,64 @@ func Machine(bus string, arn func(step string) string) (*asl.Machine, error) {
 	}
 	return asl.Parse([]byte(snapshot), with)
 }
+
+//go:embed fleet.asl.json
+var fleet string
+
+//go:embed group.asl.json
+var group string
+
+// Fleet returns the definition of a policy's fleet, and Group that of
+// instances which are held at one time.
+func Fleet() string { return fleet }
+
+// Group returns the definition of a group.
+func Group() string { return group }
+
+// Substitutions for the machines that the fleet starts.
+const (
+	SnapshotStateMachine = "SnapshotStateMachineArn"
+	GroupStateMachine    = "GroupStateMachineArn"
+)
+
+// FleetFunctions returns every function that the fleet's definition calls.
+func FleetFunctions() []Function {
+	return []Function{
+		{"resolve-targets", "ResolveTargetsFunctionArn", 300 * time.Second},
+		{"report", "ReportFunctionArn", 300 * time.Second},
+	}
+}
+
+// GroupFunctions returns every function that the group's definition calls: a
+// run's, but for the wait that an event ends, and its own.
+func GroupFunctions() []Function {
+	own := []Function{
+		{"arrange", "ArrangeFunctionArn", 30 * time.Second},
+		{"report", "ReportFunctionArn", 300 * time.Second},
+	}
+	for _, f := range Functions() {
+		if f.Step != "await" {
+			own = append(own, f)
+		}
+	}
+	return own
+}
+
+// FleetMachine parses Fleet with the ARNs of the functions and of the machines
+// that it starts.
+func FleetMachine(snapshot, group string, arn func(step string) string) (*asl.Machine, error) {
+	with := map[string]string{SnapshotStateMachine: snapshot, GroupStateMachine: group}
+	return parse(fleet, with, FleetFunctions(), arn)
+}
+
+// GroupMachine parses Group with the ARNs of the functions.
+func GroupMachine(arn func(step string) string) (*asl.Machine, error) {
+	return parse(group, map[string]string{}, GroupFunctions(), arn)
+}
+
+func parse(definition string, with map[string]string, functions []Function, arn func(step string) string) (*asl.Machine, error) {
+	for _, f := range functions {
+		with[f.Arn] = arn(f.Step)
+	}
+	return asl.Parse([]byte(definition), with)
+}

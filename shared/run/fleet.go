@@ -192,3 +192,10 @@ func (f GroupFailures) Any() *Failure {
 
 // MaxMembers of a group: their plans and evidence share one document.
 const MaxMembers = 20
+
+// FleetItem is what a child execution of a fleet begins with.
+type FleetItem struct {
+	Member
+	Policy  policy.Policy `json:"policy"`
+	Failure *Failure      `json:"failure"`
+}

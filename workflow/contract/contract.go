@@ -21,15 +21,18 @@ type Function struct {
 
 // Rules is what a definition is held to.
 type Rules struct {
-	Functions    []Function    // the table of steps: each is called, and no other
-	Integrations []string      // resources of services that may be called besides
-	Codes        []string      // the closed set of fault codes, any of which any function may return
-	Document     reflect.Type  // the struct that the first state writes and every path leads into
-	Raw          []string      // its fields that hold whatever was typed: no path may lead below them
-	Quiescing    string        // the first state that touches the application
-	Window       []string      // the states of the frozen window in their order; the last one thaws
-	Deadline     time.Duration // the shortest that a policy can set: no state's retries in the window wait as long
-	Shortest     time.Duration // the least that any TimeoutSecondsPath can find
+	Functions    []Function              // the table of steps: each is called, and no other
+	Integrations []string                // resources of services that may be called besides
+	Codes        []string                // the closed set of fault codes, any of which any function may return
+	Document     reflect.Type            // the struct that the first state writes and every path leads into
+	Raw          []string                // its fields that hold whatever was typed: no path may lead below them
+	Quiescing    string                  // the first state that touches the application
+	Window       []string                // the states of the frozen window in their order; the last one thaws
+	Between      []string                // the states that may stand between those of the window: they decide and call nothing
+	Items        map[string]reflect.Type // of each Map whose branch is to be checked, the struct that an iteration begins with
+	Lists        []string                // the paths that find a list, maybe an empty one, and are meant to
+	Deadline     time.Duration           // the shortest that a policy can set: no state's retries in the window wait as long
+	Shortest     time.Duration           // the least that any TimeoutSecondsPath can find
 }
 
 // Finding is one broken promise.
@@ -42,21 +45,12 @@ type Finding struct {
 func (f Finding) String() string { return fmt.Sprintf("%s: state %q: %s", f.Rule, f.State, f.Message) }
 
 // Check returns every finding, none for a definition that keeps its promises.
-// It looks at the top level's states only: a branch has no business in a run.
+// A branch is looked into where Rules.Items says what its iterations begin with.
 func Check(m *asl.Machine, r Rules) []Finding {
 	c := &checker{m: m, r: r}
 	c.functions()
-	for _, name := range m.Order {
-		s := m.States[name]
-		c.errors(s)
-		c.timeout(s)
-		if s.Type == asl.Choice && s.Default == "" {
-			c.found("choice", s, "has no Default: what nobody thought of fails the execution, past every Catch")
-		}
-		if s.Type == asl.Parallel || s.Type == asl.Map {
-			c.found("thaw", s, "has branches, which no rule here looks into")
-		}
-	}
+	c.states()
+	c.skeleton()
 	c.thaw()
 	c.window()
 	c.loops()
@@ -64,9 +58,44 @@ func Check(m *asl.Machine, r Rules) []Finding {
 	return c.findings
 }
 
+// states checks each state by itself, and the branches.
+func (c *checker) states() {
+	for _, name := range c.m.Order {
+		s := c.m.States[name]
+		c.errors(s)
+		c.timeout(s)
+		if s.Type == asl.Choice && s.Default == "" {
+			c.found("choice", s, "has no Default: what nobody thought of fails the execution, past every Catch")
+		}
+		switch {
+		case s.Type == asl.Map && c.r.Items[name] != nil:
+			c.branch(s)
+		case s.Type == asl.Parallel || s.Type == asl.Map:
+			c.found("thaw", s, "has branches, which no rule here looks into")
+		}
+	}
+}
+
+// branch checks a Map's iterations. One that fails would stop the others
+// half-way, unless each is an execution of its own.
+func (c *checker) branch(s *asl.State) {
+	inner := &checker{m: s.Branches[0], r: c.r, item: true}
+	inner.r.Document = c.r.Items[s.Name]
+	inner.states()
+	inner.loops()
+	inner.document()
+	for _, t := range inner.m.States {
+		if t.Type == asl.Fail && s.Distributed == nil {
+			inner.found("thaw", t, "fails, and would stop the other iterations of %s half-way", s.Name)
+		}
+	}
+	c.findings = append(c.findings, inner.findings...)
+}
+
 type checker struct {
 	m        *asl.Machine
 	r        Rules
+	item     bool // of a branch
 	findings []Finding
 }
 
@@ -90,17 +119,24 @@ func (c *checker) function(s *asl.State) *Function {
 
 func (c *checker) functions() {
 	called := map[string]bool{}
-	for _, name := range c.m.Order {
-		s := c.m.States[name]
-		if s.Type != asl.Task {
-			continue
-		}
-		if f := c.function(s); f != nil {
-			called[f.Step] = true
-		} else if !slices.Contains(c.r.Integrations, s.Resource) {
-			c.found("functions", s, "calls %s, which is no step", s.Calls())
+	var walk func(m *asl.Machine)
+	walk = func(m *asl.Machine) {
+		for _, name := range m.Order {
+			s := m.States[name]
+			for _, b := range s.Branches {
+				walk(b)
+			}
+			if s.Type != asl.Task {
+				continue
+			}
+			if f := c.function(s); f != nil {
+				called[f.Step] = true
+			} else if !slices.Contains(c.r.Integrations, s.Resource) {
+				c.found("functions", s, "calls %s, which is no step", s.Calls())
+			}
 		}
 	}
+	walk(c.m)
 	for _, f := range c.r.Functions {
 		if !called[f.Step] {
 			c.found("functions", nil, "no state calls %s", f.Step)
@@ -141,6 +177,8 @@ var service = []string{
 	asl.ResultPathMatchFailure, asl.ParameterPathFailure, asl.IntrinsicFailure, asl.BranchFailed, asl.NoChoiceMatched,
 	"Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
 	"Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "EventBridge.FailedEntry",
+	"StepFunctions.AWSStepFunctionsException", "StepFunctions.SdkClientException", "StepFunctions.ExecutionLimitExceededException",
+	"StepFunctions.ExecutionAlreadyExistsException",
 }
 
 // errors checks the names in Retry and Catch, and that nothing gets past them.
@@ -173,7 +211,7 @@ func (c *checker) errors(s *asl.State) {
 		all = all || slices.Contains(k.ErrorEquals, asl.All)
 		limit = limit || slices.Contains(k.ErrorEquals, asl.DataLimitExceeded)
 	}
-	if s.Type != asl.Task {
+	if s.Type != asl.Task && s.Type != asl.Map {
 		return
 	}
 	if !all {

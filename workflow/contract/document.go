@@ -17,17 +17,17 @@ func (c *checker) document() {
 	if c.r.Document == nil {
 		return
 	}
-	c.skeleton()
 	known := c.known()
 	for _, name := range c.m.Order {
 		s := c.m.States[name]
 		for _, ref := range s.Refs() {
 			switch {
 			case ref.Inner || ref.Path.Context():
-			case name == c.m.StartAt:
+			case name == c.m.StartAt && !c.item:
 				if !ref.Write && len(ref.Path.Keys()) > 0 {
 					c.found("document", s, "%s reads %s of whatever was typed", ref.Field, ref.Path)
 				}
+			case !ref.Path.Definite() && slices.Contains(c.r.Lists, ref.Path.String()):
 			case !ref.Path.Definite():
 				c.found("document", s, "%s is %s, which may find anything", ref.Field, ref.Path)
 			default:
@@ -42,6 +42,9 @@ func (c *checker) document() {
 // skeleton checks that the first state writes every field of the document
 // that is not below a pointer.
 func (c *checker) skeleton() {
+	if c.r.Document == nil {
+		return
+	}
 	s := c.m.States[c.m.StartAt]
 	if s.Type != asl.Pass || s.Parameters == nil || s.ResultPath != nil {
 		c.found("document", s, "the first state does not write the document")
@@ -107,8 +110,14 @@ func tag(f reflect.StructField) (name string, optional bool) {
 
 func field(t reflect.Type, key any) (of reflect.Type, optional, ok bool) {
 	for i := range t.NumField() {
-		if name, optional := tag(t.Field(i)); name == key {
-			return t.Field(i).Type, optional, true
+		f := t.Field(i)
+		if name, optional := tag(f); name == key {
+			return f.Type, optional, true
+		}
+		if f.Anonymous {
+			if of, optional, ok := field(f.Type, key); ok {
+				return of, optional, true
+			}
 		}
 	}
 	return nil, false, false
@@ -143,7 +152,7 @@ func (c *checker) learn(known map[string]bool, s *asl.State, e asl.Edge) {
 	if e.Catch != nil {
 		wrote = e.Catch.ResultPath
 	}
-	if (s.Type == asl.Task || s.Type == asl.Pass) && wrote != nil && wrote.Definite() {
+	if (s.Type == asl.Task || s.Type == asl.Pass || s.Type == asl.Map) && wrote != nil && wrote.Definite() {
 		known[wrote.String()] = true
 	}
 	if e.Rule != nil && e.Rule.Not != nil && isNull(e.Rule.Not) {

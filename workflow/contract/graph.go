@@ -65,8 +65,8 @@ func (c *checker) window() {
 		if s == nil || i == len(c.r.Window)-1 {
 			return
 		}
-		if next := c.r.Window[i+1]; s.Next != next {
-			c.found("window", s, "is followed by %s, not at once by %s", s.Next, next)
+		if next := c.r.Window[i+1]; c.after(s) != next {
+			c.found("window", s, "is followed by %s, not at once by %s", c.after(s), next)
 		}
 		if waits := waits(s); waits >= c.r.Deadline {
 			c.found("window", s, "its retries may wait %v, the shortest deadline is %v", waits, c.r.Deadline)
@@ -74,9 +74,32 @@ func (c *checker) window() {
 	}
 }
 
+// after is the state that follows by success and by no decision to the
+// contrary, those that only decide left out.
+func (c *checker) after(s *asl.State) string {
+	next := s.Next
+	for slices.Contains(c.r.Between, next) {
+		t := c.m.States[next]
+		switch t.Type {
+		case asl.Pass:
+			next = t.Next
+		case asl.Choice:
+			next = t.Default
+		default:
+			return next
+		}
+	}
+	return next
+}
+
 // waits is the longest time that a state's retries can add up to, without the
-// attempts themselves.
+// attempts themselves; of a Map, those of the state that waits longest.
 func waits(s *asl.State) (sum time.Duration) {
+	for _, b := range s.Branches {
+		for _, t := range b.States {
+			sum = max(sum, waits(t))
+		}
+	}
 	for _, r := range s.Retry {
 		d := float64(r.IntervalSeconds)
 		for range r.MaxAttempts {
