@@ -25,6 +25,7 @@ var intrinsics = map[string]struct{ min, max int }{
 	"States.Format":        {1, -1},
 	"States.JsonToString":  {1, 1},
 	"States.StringToJson":  {1, 1},
+	"States.StringSplit":   {2, 2},
 	"States.Array":         {0, -1},
 	"States.ArrayLength":   {1, 1},
 	"States.ArrayGetItem":  {2, 2},
@@ -223,6 +224,8 @@ func call(function string, args []any, fx *effects) (any, error) {
 			return nil, errors.New("wants a string")
 		}
 		return decode([]byte(s))
+	case "States.StringSplit":
+		return split(args)
 	case "States.Array":
 		return args, nil
 	case "States.MathAdd":
@@ -257,6 +260,21 @@ func call(function string, args []any, fx *effects) (any, error) {
 		return false, nil
 	}
 	panic("asl: an intrinsic function without meaning: " + function)
+}
+
+// split cuts a string at every character of the other, and leaves out what is
+// empty.
+func split(args []any) (any, error) {
+	text, ok := args[0].(string)
+	at, both := args[1].(string)
+	if !ok || !both {
+		return nil, errors.New("wants two strings")
+	}
+	list := []any{}
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(at, r) }) {
+		list = append(list, part)
+	}
+	return list, nil
 }
 
 // format replaces every {} of the template by the next argument.

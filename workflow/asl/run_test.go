@@ -90,6 +90,8 @@ func TestIntrinsics(t *testing.T) {
 		`States.StringToJson($.json)`:                     `{"z":[1.50]}`,
 		`States.StringToJson('{')`:                        `FAILED States.IntrinsicFailure`,
 		`States.Array(1, 'a', $.a, States.Array(), true)`: `[1,"a",[1,"x"],[],true]`,
+		`States.StringSplit('a:b+c::', ':+')`:             `["a","b","c"]`,
+		`States.StringSplit($.n, ':')`:                    `FAILED States.IntrinsicFailure`,
 		`States.ArrayLength($.a)`:                         `2`,
 		`States.ArrayLength($.s)`:                         `FAILED States.IntrinsicFailure`,
 		`States.ArrayGetItem($.a, 1)`:                     `"x"`,
