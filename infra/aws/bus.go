@@ -40,13 +40,12 @@ func (d *deployment) makeBus() error {
 	}
 	for _, kind := range schemas {
 		word := strings.ReplaceAll(kind.detailType, " ", "")
-		entry := awseventschemas.NewCfnSchema(d.stack, jsii.String("Schema"+word), &awseventschemas.CfnSchemaProps{
+		awseventschemas.NewCfnSchema(d.stack, jsii.String("Schema"+word), &awseventschemas.CfnSchemaProps{
 			RegistryName: registry.AttrRegistryName(),
 			SchemaName:   jsii.String(events.Source + "@" + word),
 			Type:         jsii.String("JSONSchemaDraft4"),
 			Content:      jsii.String(kind.content),
 		})
-		entry.AddResourceDependency(registry, nil)
 	}
 	return nil
 }

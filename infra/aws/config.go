@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/aws/constructs-go/constructs/v10"
@@ -31,6 +32,9 @@ const (
 	defaultFrozen = 5000 // ms; writers notice long before
 	defaultLog    = 90
 )
+
+// retentions are the numbers of days that CloudWatch Logs can keep logs for.
+var retentions = []float64{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653}
 
 // A name begins a bucket's, a queue's and a function's: lower case, and short
 // enough for the longest of them. AWS keeps some beginnings for itself.
@@ -66,6 +70,9 @@ func fromContext(node constructs.Node, dist string) (config, error) {
 	text("documentHash", &c.documentHash)
 	number("frozenWindowMs", &c.frozenWindowMs)
 	number("logDays", &c.logDays)
+	if !slices.Contains(retentions, c.logDays) {
+		err = errors.Join(err, fmt.Errorf("context logDays wants one of %v, got %v", retentions, c.logDays))
+	}
 	if !plainName.MatchString(c.name) || reserved.MatchString(c.name) {
 		err = errors.Join(err, fmt.Errorf("context name wants 2-24 lower-case letters, digits or dashes, and no beginning that AWS reserves, got %q", c.name))
 	}

@@ -102,7 +102,7 @@ func TestDefinitionsAreTheFiles(t *testing.T) {
 // Only the files' own text is substituted: a step that is renamed in one place
 // is missed here.
 func TestEveryFunctionOfTheWorkflowIsDeployed(t *testing.T) {
-	for _, f := range workflow.Functions() {
+	for _, f := range slices.Concat(workflow.Functions(), workflow.FleetFunctions(), workflow.GroupFunctions()) {
 		if f.Arn != camel(f.Step)+functionArn || kebab(strings.TrimSuffix(f.Arn, functionArn)) != f.Step {
 			t.Errorf("%s has the substitution %s, which is not resolved by its name", f.Step, f.Arn)
 		}

@@ -23,13 +23,12 @@ type definition struct {
 
 // definitions are in the order in which they start each other, last first.
 func definitions() []definition {
-	all := []definition{
+	return []definition{
 		{"snapshot", workflow.Snapshot()},
+		{"group", workflow.Group()},
+		{"fleet", workflow.Fleet()},
+		{"start", start},
 	}
-	if slices.ContainsFunc(all, func(f definition) bool { return f.name == "fleet" }) {
-		all = append(all, definition{"start", start})
-	}
-	return all
 }
 
 var substitution = regexp.MustCompile(`\$\{([A-Za-z]+)\}`)

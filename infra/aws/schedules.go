@@ -3,7 +3,6 @@ package main
 import (
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -46,11 +45,7 @@ func (d *deployment) makeSchedule(p policy.Document, name string, s policy.Sched
 	input := map[string]any{"policy": p.Name, "document": fleet}
 	late := awscdk.Duration_Minutes(jsii.Number(min(p.StartLate(), 24*time.Hour).Minutes()))
 	about := jsii.String("Starts the policy " + p.Name + ".")
-	machine, ok := d.machines["start"]
-	if !ok {
-		return errors.New("there is no definition of a fleet to start")
-	}
-	failures := d.queue("schedules")
+	machine, failures := d.machines["start"], d.queue("schedules")
 	if s.Timezone == "" || s.Timezone == "UTC" {
 		input["at"] = awsevents.EventField_Time()
 		awsevents.NewRule(d.stack, jsii.String(id), &awsevents.RuleProps{

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +20,9 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	jsii.Close()
+	for _, folder := range deployed.folders {
+		_ = os.RemoveAll(folder)
+	}
 	os.Exit(code)
 }
 
@@ -111,16 +113,32 @@ schedules: [{expression: cron(0 4 1 * ? *)}]
 func written(tb testing.TB, files map[string]string) (folder string) {
 	tb.Helper()
 	folder = tb.TempDir()
+	if err := write(folder, files); err != nil {
+		tb.Fatal(err)
+	}
+	return folder
+}
+
+// lasting is a folder that all tests share.
+func lasting(files map[string]string) (folder string, err error) {
+	if folder, err = os.MkdirTemp("", "quiesce-infra-"); err != nil {
+		return "", err
+	}
+	deployed.folders = append(deployed.folders, folder)
+	return folder, write(folder, files)
+}
+
+func write(folder string, files map[string]string) error {
 	for name, text := range files {
 		path := filepath.Join(folder, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			tb.Fatal(err)
+			return err
 		}
 		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
-			tb.Fatal(err)
+			return err
 		}
 	}
-	return folder
+	return nil
 }
 
 // binaries stand for those of `make package`.
@@ -128,7 +146,9 @@ var binaries = map[string]string{
 	"amd64/quiesce-guest": "helper for amd64", "arm64/quiesce-guest": "helper for arm64", "arm64/bootstrap": "functions",
 }
 
+// The construct library writes and reads its folders until the end.
 var deployed struct {
+	folders []string
 	sync.Once
 	*deployment
 	template template
@@ -141,18 +161,20 @@ func synthesised(t *testing.T) (*deployment, template) {
 	t.Helper()
 	needNode(t)
 	deployed.Do(func() {
+		var dist, out string
+		if dist, deployed.err = lasting(binaries); deployed.err != nil {
+			return
+		}
+		if out, deployed.err = lasting(nil); deployed.err != nil {
+			return
+		}
 		c := config{
-			name: defaultName, dist: written(t, binaries), frozenWindowMs: defaultFrozen, logDays: defaultLog, alarmEmail: "alarms@example.com",
+			name: defaultName, dist: dist, frozenWindowMs: defaultFrozen, logDays: defaultLog, alarmEmail: "alarms@example.com",
 		}
 		if c.policies, deployed.err = readPolicies(written(t, policies)); deployed.err != nil {
 			return
 		}
-		if !hasFleet() {
-			for i := range c.policies {
-				c.policies[i].Schedules = nil
-			}
-		}
-		deployed.deployment, deployed.err = newDeployment(awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir())}), c)
+		deployed.deployment, deployed.err = newDeployment(awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(out)}), c)
 		if deployed.err != nil {
 			return
 		}
@@ -194,9 +216,4 @@ func source(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// hasFleet reports that schedules have something to start.
-func hasFleet() bool {
-	return slices.ContainsFunc(definitions(), func(f definition) bool { return f.name == "fleet" })
 }
