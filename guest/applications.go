@@ -2,8 +2,13 @@
 
 package main
 
-import "github.com/quiesce/quiesce/guest/application"
+import (
+	"github.com/quiesce/quiesce/guest/application"
+	"github.com/quiesce/quiesce/guest/application/mariadb"
+)
 
 // applications is the one table of the kinds that the helper can quiesce
 // besides scripts, each with its adapter's constructor.
-var applications = map[string]application.New{}
+var applications = map[string]application.New{
+	"mariadb": mariadb.New,
+}

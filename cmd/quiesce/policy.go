@@ -35,8 +35,8 @@ func (c *policyCheckCmd) Run(s *streams) error {
 			all = append(all, problems...)
 		case err != nil:
 			return err
-		case d.Application.Kind == policy.VSS:
-			fmt.Fprintf(s.out, "%s: good, but no run can do application.kind vss yet: precheck will refuse it\n", file)
+		case d.Application.Unbuilt():
+			fmt.Fprintf(s.out, "%s: good, but no run can do application.kind %s yet: precheck will refuse it\n", file, d.Application.Kind)
 		default:
 			fmt.Fprintf(s.out, "%s: good\n", file)
 		}

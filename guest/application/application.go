@@ -66,6 +66,7 @@ type Adapter interface {
 type Held struct {
 	SessionID string // of the connection that holds it; empty if none does
 	Version   string // of the server
+	Killed    int    // queries that the policy let be killed to get the lock
 }
 
 // Journal keeps, in memory-backed storage, what Undo will need; it is written

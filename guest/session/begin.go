@@ -49,7 +49,7 @@ func (s *session) begin(protocol.Request) error {
 	}
 	s.note(func(e *protocol.Evidence) {
 		e.Application.QuiescedAt = s.host.Stamp()
-		e.Application.SessionID, e.Application.Version = held.SessionID, held.Version
+		e.Application.SessionID, e.Application.Version, e.Application.Killed = held.SessionID, held.Version, held.Killed
 		e.Phase = protocol.Quiesced
 	})
 	return s.save()

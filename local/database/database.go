@@ -12,8 +12,8 @@ import (
 )
 
 // Database is one kind of server for one run. Its methods are called one at a
-// time in the order Start, Load, Settings, Acks, Settings, Stop, Check; Kill
-// comes at any time from another goroutine.
+// time in the order Start, Load, Settings, Settings, Acks, Stop, Check; Kill and
+// Occupy come between Load and Acks from another goroutine.
 type Database interface {
 	// Start makes an empty server with its data in the place's first folder and
 	// its log in the last, and starts it.
@@ -33,9 +33,14 @@ type Database interface {
 	// Settings renders those that a quiesce could leave changed, for comparison.
 	Settings(ctx context.Context) (string, error)
 
-	// Kill ends the session that holds the server from outside, as an
-	// operator's KILL does, and reports whether there was one.
-	Kill(ctx context.Context, session string) bool
+	// Kill ends every session that is not the load's own from outside, as an
+	// operator does, and reports whether there was one. It is called while the
+	// filesystems are frozen: it opens no connection then.
+	Kill(ctx context.Context) bool
+
+	// Occupy starts a statement that holds a quiesce off until Acks, and
+	// returns when it runs.
+	Occupy(ctx context.Context) error
 
 	// Stop ends the server. The place's folders can be unmounted afterwards.
 	Stop(ctx context.Context) error
