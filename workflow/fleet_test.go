@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quiesce/quiesce/functions/pollstatus"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/workflow/asl"
@@ -42,6 +43,7 @@ func groupRules() contract.Rules {
 		Between:   []string{"WeighFreeze", "GoOnToSnapshot"},
 		Lists:     []string{"$.group.members[*].broken"},
 		Deadline:  5 * time.Second,
+		Shortest:  pollstatus.Shortest,
 	})
 	for _, name := range []string{"PrecheckAll", "PrescriptAll", "FreezeAll", "SnapshotAll", "ThawAll", "FinishAll"} {
 		r.Items[name] = member
@@ -106,7 +108,12 @@ func TestGroupCallsTheStepsAsARunDoes(t *testing.T) {
 	collect = func(v any, into tasks) {
 		object, _ := v.(map[string]any)
 		if object["Type"] == "Task" {
-			into[object["Resource"].(string)] = object["Parameters"].(map[string]any)
+			parameters, _ := object["Parameters"].(map[string]any)
+			called := object["Resource"].(string)
+			if name, ok := parameters["FunctionName"].(string); ok {
+				called = name
+			}
+			into[called] = parameters
 		}
 		for _, member := range object {
 			collect(member, into)
@@ -122,7 +129,7 @@ func TestGroupCallsTheStepsAsARunDoes(t *testing.T) {
 	}
 	for _, f := range Functions() {
 		resource := "${" + f.Arn + "}"
-		if f.Step != "await" && !reflect.DeepEqual(run[resource], group[resource]) {
+		if !reflect.DeepEqual(run[resource], group[resource]) {
 			t.Errorf("%s: a group gives it %v, a run %v", f.Step, group[resource], run[resource])
 		}
 	}

@@ -79,18 +79,12 @@ func FleetFunctions() []Function {
 }
 
 // GroupFunctions returns every function that the group's definition calls: a
-// run's, but for the wait that an event ends, and its own.
+// run's, and its own.
 func GroupFunctions() []Function {
-	own := []Function{
-		{"arrange", "ArrangeFunctionArn", 30 * time.Second},
-		{"report", "ReportFunctionArn", 300 * time.Second},
-	}
-	for _, f := range Functions() {
-		if f.Step != "await" {
-			own = append(own, f)
-		}
-	}
-	return own
+	return append(Functions(),
+		Function{"arrange", "ArrangeFunctionArn", 30 * time.Second},
+		Function{"report", "ReportFunctionArn", 300 * time.Second},
+	)
 }
 
 // FleetMachine parses Fleet with the ARNs of the functions and of the machines
