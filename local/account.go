@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/quiesce/quiesce/functions"
+	"github.com/quiesce/quiesce/functions/thaw"
 	cloud "github.com/quiesce/quiesce/local/aws"
 	"github.com/quiesce/quiesce/local/aws/bus"
 	"github.com/quiesce/quiesce/local/aws/ec2"
@@ -158,6 +159,7 @@ func (a *account) sweep(ctx context.Context, stopped cloud.Stopped) error {
 	payload, err := json.Marshal(map[string]any{
 		"run":     run.Run{ID: stopped.RunID},
 		"request": json.RawMessage(stopped.Input),
+		"ended":   thaw.Ended{Status: stopped.Status, Error: stopped.Error},
 		"plan":    nil,
 	})
 	if err != nil {

@@ -37,9 +37,6 @@ func (in Input) Check() error {
 // as the first: an execution that was redriven begins with attempt 0 again.
 const fresh = 10 * time.Second
 
-// settle is how long a set that was just created may stay invisible.
-const settle = 8 * time.Second
-
 // Do makes the set, or finds the one that an earlier attempt made: the call
 // has no idempotency token, so that the run's tag is looked up before any
 // second call. Codes: Snapshot*, AccessDenied.
@@ -51,7 +48,7 @@ func Do(ctx context.Context, disks cloud.Disks, metrics *telemetry.Metrics, in I
 	}
 	first := in.Attempt == 0 && in.Freeze != nil && time.Since(in.Freeze.Record.EndedAt) < fresh
 	if !first {
-		wait := settle
+		wait := cloud.Settle
 		if in.Attempt == 0 {
 			wait = 0
 		}
@@ -62,7 +59,7 @@ func Do(ctx context.Context, disks cloud.Disks, metrics *telemetry.Metrics, in I
 	snapshots, err := create(ctx, disks, spec(in.Plan, hold))
 	ended := time.Now()
 	if fault.CodeOf(err) == fault.SnapshotOutcomeUnknown {
-		if set, _ := find(ctx, disks, in.Plan, started, settle); set != nil {
+		if set, _ := find(ctx, disks, in.Plan, started, cloud.Settle); set != nil {
 			return set, nil
 		}
 	}
@@ -124,29 +121,19 @@ func spec(plan run.Plan, hold string) cloud.SetSpec {
 // find looks the run's set up for as long as it may be invisible; nil means
 // that there is none.
 func find(ctx context.Context, disks cloud.Disks, plan run.Plan, started time.Time, wait time.Duration) (*run.Set, error) {
-	give := time.Now().Add(wait)
-	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		found, err := disks.FindSet(ctx, plan.RunID)
-		if err == nil && len(found) > 0 {
-			snapshots := make([]run.Snapshot, len(found))
-			hold := found[0].Tags[cloud.TagHold]
-			for i, s := range found {
-				snapshots[i] = s.Snapshot
-				if s.Tags[cloud.TagHold] != hold {
-					hold = "" // two calls made these: no hold covers them
-				}
-			}
-			return assemble(hold, snapshots, started, time.Now(), true), nil
-		}
-		if time.Now().Add(pause).After(give) {
-			return nil, err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, fault.Wrap(fault.SnapshotOutcomeUnknown, ctx.Err(), "look the run's set up")
+	found, err := cloud.Find(ctx, disks, plan.RunID, wait)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	snapshots := make([]run.Snapshot, len(found))
+	hold := found[0].Tags[cloud.TagHold]
+	for i, s := range found {
+		snapshots[i] = s.Snapshot
+		if s.Tags[cloud.TagHold] != hold {
+			hold = "" // two calls made these: no hold covers them
 		}
 	}
+	return assemble(hold, snapshots, started, time.Now(), true), nil
 }
 
 func assemble(hold string, snapshots []run.Snapshot, started, ended time.Time, found bool) *run.Set {

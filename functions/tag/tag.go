@@ -164,35 +164,17 @@ func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, erro
 	return len(ids), err
 }
 
-// settle is how long a set that was just created may stay invisible.
-const settle = 8 * time.Second
-
 // strays are the snapshots that a call may have made whose answer nobody heard.
 // A refusal is definite; after anything else they are looked for as long as
 // they may be invisible, or a run would end clean that left some.
-func strays(ctx context.Context, disks cloud.Disks, s run.State) (ids []string, err error) {
-	give := time.Now().Add(settle)
+func strays(ctx context.Context, disks cloud.Disks, s run.State) ([]string, error) {
+	wait := cloud.Settle
 	switch fault.Code(s.Failures.Snapshot.Error) {
 	case fault.SnapshotThrottled, fault.SnapshotTooSoon, fault.SnapshotRefused:
-		give = time.Now()
+		wait = 0
 	}
-	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		found, err := disks.FindSet(ctx, s.Plan.RunID)
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range found {
-			ids = append(ids, m.ID)
-		}
-		if len(ids) > 0 || time.Now().Add(pause).After(give) {
-			return ids, nil
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, fault.Wrap(fault.Unavailable, ctx.Err(), "look for the set of run %s", s.Plan.RunID)
-		}
-	}
+	found, err := cloud.Find(ctx, disks, s.Plan.RunID, wait)
+	return cloud.IDs(found), err
 }
 
 func boolTag(b bool) string {

@@ -17,11 +17,12 @@ import (
 	"github.com/quiesce/quiesce/shared/telemetry"
 )
 
-// Input is the plan and what happened since. A janitor knows only Run and
-// Request; then the plan is null.
+// Input is the plan and what happened since. A janitor knows only Run, Request
+// and how the execution ended; then the plan is null.
 type Input struct {
 	Run       run.Run        `json:"run,omitzero"`
 	Request   run.Typed      `json:"request,omitempty"`
+	Ended     *Ended         `json:"ended,omitempty"`
 	Plan      *run.Plan      `json:"plan"`
 	Prescript *run.Prescript `json:"prescript"`
 	Freeze    *run.Freeze    `json:"freeze"`
@@ -31,10 +32,10 @@ type Input struct {
 
 // Cloud is what thaw asks of a provider.
 type Cloud interface {
+	cloud.Disks
 	cloud.Agent
 	cloud.Assets
 	cloud.Bus
-	Instance(ctx context.Context, id string) (cloud.Instance, error)
 }
 
 // Do thaws, releases and reports. Codes: ThawFailed when the instance said so,
@@ -70,6 +71,9 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 			thawed.Published = true
 		}
 	}
+	if in.Ended.unjudged() {
+		return thawed, conclude(ctx, c, metrics, in)
+	}
 	return thawed, nil
 }
 
@@ -100,32 +104,6 @@ func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
 		return reply.Evidence, nil // thawed; what became of hold and application is in the evidence
 	}
 	return nil, err
-}
-
-// janitor makes as much of a plan as a thaw needs from what the execution was
-// started with, which nobody has checked yet.
-func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
-	request := in.Request.Read()
-	if in.Run.ID == "" || request.InstanceID == "" {
-		return nil, fault.Input("run", "wants a plan, or a run's id and its instance")
-	}
-	instance, err := c.Instance(ctx, request.InstanceID)
-	if err != nil {
-		return nil, err
-	}
-	if instance.Tags[cloud.TagOptIn] != "true" { // its run was refused, and is no reason to command it
-		return nil, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=true", instance.ID, cloud.TagOptIn)
-	}
-	asset, err := c.Helper(ctx, instance.Arch)
-	if err != nil {
-		return nil, err
-	}
-	return &run.Plan{
-		RunID:  in.Run.ID,
-		Target: instance.Target,
-		Policy: request.Policy,
-		Helper: run.Helper{SHA256: asset.SHA256, Arch: instance.Arch},
-	}, nil
 }
 
 // Measures are the metrics that evidence yields; none of none.

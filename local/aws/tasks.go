@@ -123,6 +123,7 @@ type Stopped struct {
 	RunID      string
 	InstanceID string
 	Status     string
+	Error      string
 	Input      json.RawMessage // of the execution
 	Event      bus.Event
 }
@@ -136,17 +137,19 @@ func (c *Cloud) Janitor(machineARN string, thaw func(context.Context, Stopped) e
 		"detail": map[string]any{
 			"status":          []string{"FAILED", "TIMED_OUT", "ABORTED"},
 			"stateMachineArn": []string{machineARN},
+			// A verdict is no break: thaw has run, or nothing was touched.
+			"error": []any{map[string]any{"anything-but": []string{"FailedClean"}}, nil, map[string]any{"exists": false}},
 		},
 	})
 	if err != nil {
 		return err
 	}
 	return c.Listen("janitor", string(pattern), func(ctx context.Context, e bus.Event) error {
-		var detail struct{ Name, Status, Input string }
+		var detail struct{ Name, Status, Error, Input string }
 		if json.Unmarshal(e.Detail, &detail) != nil {
 			return nil
 		}
-		s := Stopped{RunID: detail.Name, Status: detail.Status, Input: json.RawMessage(detail.Input), Event: e}
+		s := Stopped{RunID: detail.Name, Status: detail.Status, Error: detail.Error, Input: json.RawMessage(detail.Input), Event: e}
 		var request struct {
 			InstanceID string `json:"instanceId"`
 		}
