@@ -15,8 +15,9 @@ import (
 	"github.com/quiesce/quiesce/shared/policy"
 )
 
-// Applications of a local run. The ledger writes in each of them, because it
-// is what the oracle checks; they differ in who brings it to rest.
+// Applications of a local run. The ledger writes in each of these, because it
+// is what the oracle checks; they differ in who brings it to rest. Besides them
+// there are the servers, whose own tables take the ledger's place.
 const (
 	Ledger = "ledger" // its own pre- and post-script
 	None   = "none"   // nobody
@@ -41,6 +42,7 @@ type Options struct {
 	Completion   time.Duration // until a set is complete
 	Faults       []string
 	Binaries     string // folder of bootstrap and quiesce-guest; empty: beside this program, or built
+	Tune         func(*policy.Application) // changes what the policy says of a server; may be nil
 	Simulate     bool
 	Keep         bool
 }
@@ -75,8 +77,8 @@ func Defaults() Options {
 // made.
 func (o Options) Check() error {
 	switch {
-	case o.App != Ledger && o.App != None && o.App != Script:
-		return problem.Input("--app", "wants ledger, none or script, got %q", o.App)
+	case o.App != Ledger && o.App != None && o.App != Script && !isServer(o.App):
+		return problem.Input("--app", "wants ledger, none, script or %s, got %q", strings.Join(names(servers), " or "), o.App)
 	case o.App != Script && (o.PreScript != "" || o.PostScript != ""):
 		return problem.Input("--pre-script", "is for --app script")
 	case o.FS != disk.Ext4 && o.FS != disk.XFS:
@@ -107,6 +109,10 @@ func (o Options) Policy(pre, post string) policy.Policy {
 	switch o.App {
 	case Ledger:
 		p.Application.Kind, p.Application.PreScript, p.Application.PostScript = policy.Script, pre, post
+	default:
+		if isServer(o.App) {
+			p.Application.Kind = o.App
+		}
 	case Script:
 		p.Application.Kind, p.Application.PreScript, p.Application.PostScript = policy.Script, o.PreScript, o.PostScript
 	}

@@ -212,7 +212,7 @@ func (w *world) verify(r *history.Record) {
 	w.must(err)
 	restored, err := w.restore(w.Context(), r.RunID, w.volumes)
 	w.must(err)
-	contents, err := w.simStage.read(w.Context(), restored)
+	contents, err := w.simStage.read(w.Context(), restored, run.Crash)
 	w.must(err)
 	if got := ledger.Verify(theCase(r.State, w.simStage, contents, acks)); !got.Verified {
 		w.Errorf("the set is called %s, and the oracle finds %+v", r.State.Verdict.Consistency, got)

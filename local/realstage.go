@@ -17,6 +17,8 @@ import (
 	"github.com/quiesce/quiesce/local/host"
 	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/local/ledger"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/run"
 )
 
 // realStage is this host with volumes on loop devices.
@@ -59,6 +61,19 @@ func (s *realStage) close() error              { return s.pool.Close() }
 func (s *realStage) mono(t time.Time) int64 { return s.monoAt + t.Sub(s.wallAt).Nanoseconds() }
 
 func (s *realStage) furnish(ctx context.Context, volumes []member) error {
+	if err := s.mountAll(ctx, volumes); err != nil {
+		return err
+	}
+	writer, err := ledger.Start(ctx, ledger.Options{
+		Verb: []string{"ledger"}, Dir: s.dir(), Mounts: s.mounts,
+		Env: []string{s.pool.Room().Mark()}, Own: s.pool.Room().Own,
+	})
+	s.writer = writer
+	return err
+}
+
+// mountAll makes a filesystem on each volume and mounts it.
+func (s *realStage) mountAll(ctx context.Context, volumes []member) error {
 	for i, v := range volumes {
 		at := filepath.Join(s.dir(), "mnt", fmt.Sprintf("volume-%c", 'a'+i))
 		if err := disk.Format(ctx, v.device, s.fs); err != nil {
@@ -72,13 +87,12 @@ func (s *realStage) furnish(ctx context.Context, volumes []member) error {
 		}
 		s.mounts = append(s.mounts, at)
 	}
-	writer, err := ledger.Start(ctx, ledger.Options{
-		Verb: []string{"ledger"}, Dir: s.dir(), Mounts: s.mounts,
-		Env: []string{s.pool.Room().Mark()}, Own: s.pool.Room().Own,
-	})
-	s.writer = writer
-	return err
+	return nil
 }
+
+func (s *realStage) changed(context.Context) (string, error) { return "", nil }
+
+func (s *realStage) policy(o Options) policy.Policy { return o.Policy(s.scripts()) }
 
 func (s *realStage) scripts() (pre, post string) { return s.writer.PreScript(), s.writer.PostScript() }
 
@@ -90,34 +104,53 @@ func (s *realStage) acks(ctx context.Context) ([]ledger.Ack, error) {
 	return acks, errors.Join(stopped, err)
 }
 
-// read mounts each restored volume, after its log was looked at and before its
-// filesystem is checked.
-func (s *realStage) read(ctx context.Context, volumes []member) (list []ledger.Volume, err error) {
+func (s *realStage) read(ctx context.Context, volumes []member, _ run.Consistency) (*restored, error) {
+	found := &restored{}
 	for i, v := range volumes {
-		condition, err := disk.Inspect(ctx, v.device)
+		disk, err := s.mountRestored(ctx, i, v)
 		if err != nil {
 			return nil, err
 		}
-		at := filepath.Join(s.dir(), "restored", fmt.Sprintf("volume-%c", 'a'+i))
-		if err := os.MkdirAll(at, 0o700); err != nil {
+		if disk.Contents, err = ledger.Read(s.restoredAt(i)); err != nil {
 			return nil, err
 		}
-		if err := s.pool.Mount(v.device, at); err != nil {
-			return nil, fmt.Errorf("mount the restored %s: %w", v.id, err)
-		}
-		contents, err := ledger.Read(at)
-		if err := errors.Join(err, s.pool.Unmount(at)); err != nil {
+		if err := s.unmountRestored(ctx, i, v); err != nil {
 			return nil, err
 		}
-		if err := disk.Check(ctx, v.device); err != nil {
-			return nil, fmt.Errorf("check the restored %s: %w", v.id, err)
-		}
-		list = append(list, ledger.Volume{
-			Name: filepath.Base(at), Contents: contents,
-			Log: &ledger.Log{Settled: condition.Settled, Detail: condition.Detail},
-		})
+		found.volumes = append(found.volumes, disk)
 	}
-	return list, nil
+	return found, nil
+}
+
+func (s *realStage) restoredAt(i int) string {
+	return filepath.Join(s.dir(), "restored", fmt.Sprintf("volume-%c", 'a'+i))
+}
+
+// mountRestored mounts a restored volume, after its log was looked at.
+func (s *realStage) mountRestored(ctx context.Context, i int, v member) (ledger.Volume, error) {
+	condition, err := disk.Inspect(ctx, v.device)
+	if err != nil {
+		return ledger.Volume{}, err
+	}
+	at := s.restoredAt(i)
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		return ledger.Volume{}, err
+	}
+	if err := s.pool.Mount(v.device, at); err != nil {
+		return ledger.Volume{}, fmt.Errorf("mount the restored %s: %w", v.id, err)
+	}
+	return ledger.Volume{Name: filepath.Base(at), Log: &ledger.Log{Settled: condition.Settled, Detail: condition.Detail}}, nil
+}
+
+// unmountRestored unmounts it and checks its filesystem.
+func (s *realStage) unmountRestored(ctx context.Context, i int, v member) error {
+	if err := s.pool.Unmount(s.restoredAt(i)); err != nil {
+		return err
+	}
+	if err := disk.Check(ctx, v.device); err != nil {
+		return fmt.Errorf("check the restored %s: %w", v.id, err)
+	}
+	return nil
 }
 
 // Requests of the kernel, which its Go package has no names for.

@@ -35,6 +35,9 @@ type Report struct {
 	Set                []string           `json:"set"`
 	Evidence           *protocol.Evidence `json:"evidence"`
 	Oracle             *ledger.Result     `json:"oracle"`
+	RecoveryMs         float64            `json:"recoveryMs,omitempty"` // of the restored server, from its start until it answers
+	Notes              []string           `json:"notes,omitempty"`      // what of the restored is not as it was, and was not promised to be
+	Changed            string             `json:"changed,omitempty"`    // settings of the server that the run left changed
 	LeftFrozen         int                `json:"leftFrozen"`
 	Events             map[string]int     `json:"events"`
 	Metrics            []string           `json:"metrics"`
@@ -74,11 +77,18 @@ func opened(e *protocol.Evidence) (first time.Time) {
 	return first
 }
 
+// judge joins what the oracle says with what the restored server does.
+func (r *Report) judge(result ledger.Result, found *restored) {
+	result.Findings = append(result.Findings, found.findings...)
+	result.Verified = len(result.Findings) == 0
+	r.Oracle, r.RecoveryMs, r.Notes = &result, found.recoveryMs, found.notes
+}
+
 // Good reports whether the run gave what its policy asked for and the restored
 // set agrees, nothing was left frozen, and every planned fault happened.
 func (r *Report) Good() bool {
 	return r.Outcome == run.OutcomeCompleted &&
 		r.Consistency.Rank() >= run.Consistency(r.Asked).Rank() &&
 		r.Oracle != nil && r.Oracle.Verified &&
-		r.LeftFrozen == 0 && len(r.Unreached) == 0
+		r.LeftFrozen == 0 && r.Changed == "" && len(r.Unreached) == 0
 }

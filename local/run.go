@@ -15,6 +15,7 @@ import (
 	"github.com/quiesce/quiesce/local/disk"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
+	problem "github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -73,6 +74,14 @@ func open(ctx context.Context, o Options, tell Progress) (stage, string, error) 
 	default:
 		reason = impossible()
 	}
+	if server, ok := servers[o.App]; ok {
+		if reason == "" {
+			reason = server.missing()
+		}
+		if reason != "" {
+			return nil, "", problem.Input("--app", "%s needs this host itself: %s", o.App, reason)
+		}
+	}
 	if reason != "" {
 		tell.Say("simulated machine: %s", reason)
 		s, err := openSimulated(ctx, o)
@@ -86,7 +95,13 @@ func open(ctx context.Context, o Options, tell Progress) (stage, string, error) 
 		return nil, "", fmt.Errorf("take away what a run that died had left: %w", err)
 	}
 	s, err := openReal(ctx, o.FS)
-	return s, "", err
+	if err != nil {
+		return nil, "", err
+	}
+	if server, ok := servers[o.App]; ok {
+		return &databaseStage{realStage: s, database: server.open(), tune: o.Tune}, "", nil
+	}
+	return s, "", nil
 }
 
 // impossible tells why this host cannot be the machine; empty if it can.
@@ -124,9 +139,12 @@ func rehearse(ctx context.Context, o Options, s stage, a *account, tell Progress
 		return err
 	}
 	r.LeftFrozen = s.leftFrozen()
+	if r.Changed, err = s.changed(ctx); err != nil {
+		return err
+	}
 	acks, err := s.acks(ctx)
 	if err != nil {
-		return fmt.Errorf("stop the ledger: %w", err)
+		return fmt.Errorf("stop what writes: %w", err)
 	}
 	r.ApplicationPauseMs = pause(record.State, s, acks).Ms()
 	if r.Consistency != "" {
@@ -135,12 +153,11 @@ func rehearse(ctx context.Context, o Options, s stage, a *account, tell Progress
 		if err != nil {
 			return err
 		}
-		contents, err := s.read(ctx, restored)
+		contents, err := s.read(ctx, restored, r.Consistency)
 		if err != nil {
 			return err
 		}
-		result := ledger.Verify(theCase(record.State, s, contents, acks))
-		r.Oracle = &result
+		r.judge(ledger.Verify(theCase(record.State, s, contents, acks)), contents)
 	}
 	a.account(r)
 	return nil
@@ -148,8 +165,7 @@ func rehearse(ctx context.Context, o Options, s stage, a *account, tell Progress
 
 // execute starts one execution by the service's own API and follows it.
 func (a *account) execute(ctx context.Context, o Options, s stage, tell Progress) (*history.Record, error) {
-	pre, post := s.scripts()
-	input, err := json.Marshal(run.Request{InstanceID: instanceID, Policy: o.Policy(pre, post)})
+	input, err := json.Marshal(run.Request{InstanceID: instanceID, Policy: s.policy(o)})
 	if err != nil {
 		return nil, err
 	}
@@ -219,11 +235,20 @@ func (r *Report) take(record *history.Record) {
 
 // theCase lays before the oracle what the run says of itself: a set that is
 // called held is judged as one.
-func theCase(state run.State, s stage, contents []ledger.Volume, acks []ledger.Ack) ledger.Case {
-	c := ledger.Case{Asked: state.Verdict.Consistency, Volumes: contents, Acks: acks}
+func theCase(state run.State, s stage, contents *restored, acks []ledger.Ack) ledger.Case {
+	c := ledger.Case{Asked: state.Verdict.Consistency, Volumes: contents.volumes, Acks: acks, Served: contents.served}
 	c.Call = ledger.Span{Start: s.mono(state.Set.CallStartedAt), End: s.mono(state.Set.CallEndedAt)}
-	if state.Verdict.Consistency.Rank() >= run.Filesystem.Rank() {
-		c.Window = ledger.WindowOf(state.Thaw.Evidence)
+	if state.Verdict.Consistency.Rank() < run.Filesystem.Rank() {
+		return c
+	}
+	e := state.Thaw.Evidence
+	if c.Window = ledger.WindowOf(e); !c.Window.IsZero() {
+		c.Disks = contents.disks
+	}
+	if contents.served && state.Verdict.Consistency == run.Application {
+		// The server held its writers from here on, before any freeze, and to
+		// the thaw at least.
+		c.Window = ledger.Window{FrozenAt: e.Application.QuiescedAt.Mono, ThawAt: e.Thaw.At.Mono}
 	}
 	return c
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/local/sim"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/run"
 )
 
 // simStage is a machine in memory: its filesystems, its disks and its agent
@@ -66,7 +68,12 @@ func (s *simStage) acks(ctx context.Context) ([]ledger.Ack, error) {
 	return s.writer.Acks()
 }
 
-func (s *simStage) read(_ context.Context, volumes []member) (list []ledger.Volume, err error) {
+func (s *simStage) changed(context.Context) (string, error) { return "", nil }
+
+func (s *simStage) policy(o Options) policy.Policy { return o.Policy(s.scripts()) }
+
+func (s *simStage) read(_ context.Context, volumes []member, _ run.Consistency) (*restored, error) {
+	found := &restored{}
 	for i, v := range volumes {
 		log, err := s.sim.Inspect(v.device)
 		if err != nil {
@@ -80,9 +87,9 @@ func (s *simStage) read(_ context.Context, volumes []member) (list []ledger.Volu
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, ledger.Volume{Name: at, Contents: contents, Log: &log})
+		found.volumes = append(found.volumes, ledger.Volume{Name: at, Contents: contents, Log: &log})
 	}
-	return list, nil
+	return found, nil
 }
 
 func (s *simStage) leftFrozen() (n int) {

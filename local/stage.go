@@ -7,6 +7,8 @@ import (
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/local/ledger"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/run"
 )
 
 // stage is the machine of a run with its application: this host, or a
@@ -16,20 +18,24 @@ type stage interface {
 	disks() instance.Disks
 
 	// furnish makes filesystems on the volumes, in the writing order of the
-	// ledger, and starts it.
+	// ledger, and starts what writes there.
 	furnish(ctx context.Context, volumes []member) error
 
-	// scripts bring the ledger to rest and let it go.
-	scripts() (pre, post string)
+	// policy is what the run asks of the workflow, for what was furnished.
+	policy(o Options) policy.Policy
 
 	// hooks are what the faults of the world do here.
 	hooks() map[fault.Kind]func(context.Context)
 
-	// acks stops the ledger and returns what it was acknowledged.
+	// changed tells which settings are not as they were when it was furnished;
+	// empty for none.
+	changed(ctx context.Context) (string, error)
+
+	// acks stops what writes and returns what it was acknowledged.
 	acks(ctx context.Context) ([]ledger.Ack, error)
 
-	// read checks and reads restored volumes, in writing order.
-	read(ctx context.Context, volumes []member) ([]ledger.Volume, error)
+	// read checks and reads restored volumes, for what was proved of the set.
+	read(ctx context.Context, volumes []member, proved run.Consistency) (*restored, error)
 
 	// leftFrozen counts the filesystems that are frozen now, and thaws them.
 	leftFrozen() int
@@ -42,6 +48,16 @@ type stage interface {
 
 	// close takes everything away, whatever state it is in.
 	close() error
+}
+
+// restored is what new volumes made of a set held.
+type restored struct {
+	volumes    []ledger.Volume // the records, in writing order
+	disks      []ledger.Volume // under them, where they are a server's tables
+	served     bool            // a server held the writer, who was not at rest himself
+	recoveryMs float64         // until the server answered; 0 for none
+	findings   []string        // what is broken besides
+	notes      []string        // what is not as it was, and was not promised to be
 }
 
 // member is one volume of the stage: its id, its device on the machine.

@@ -19,7 +19,7 @@ import (
 
 type runCmd struct {
 	Output       string        `short:"o" enum:"text,json" default:"text" help:"text, or one JSON document."`
-	App          string        `default:"ledger" help:"Who brings the ledger writer to rest: its own scripts (ledger), nobody (none), or yours (script)."`
+	App          string        `default:"ledger" help:"What writes, and who brings it to rest: the ledger by its own scripts (ledger), by nobody (none) or by yours (script); or a real server by its adapter (mariadb)."`
 	PreScript    string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
 	PostScript   string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
 	Timeout      int           `default:"10" help:"Seconds for each script, 10-120."`
@@ -35,9 +35,17 @@ type runCmd struct {
 	OnFailure    string        `default:"degrade" help:"degrade: take the set anyway; fail: take none."`
 	Simulate     bool          `help:"Use a simulated machine: no root, no loop devices."`
 	Keep         bool          `help:"Leave the volumes, the mounts and the logs in place."`
+
+	fleetFlags
 }
 
 func (c *runCmd) Run(ctx context.Context, s *streams) error {
+	if err := c.check(c.Fault); err != nil {
+		return err
+	}
+	if c.Fleet != 0 {
+		return c.run(ctx, s, c.Output)
+	}
 	latency, err := local.ParseLatency(c.APILatency)
 	if err != nil {
 		return err
@@ -139,6 +147,15 @@ func verdict(r *local.Report) string {
 		for _, f := range o.Findings {
 			t.AppendRow(table.Row{"", text.WrapSoft(f, 90)})
 		}
+	}
+	if r.RecoveryMs > 0 {
+		t.AppendRow(table.Row{"recovery", fmt.Sprintf("%.0f ms from the restored server's start until it answered", r.RecoveryMs)})
+	}
+	for _, n := range r.Notes {
+		t.AppendRow(table.Row{"not promised", text.WrapSoft(n, 90)})
+	}
+	if r.Changed != "" {
+		t.AppendRow(table.Row{"left changed", text.WrapSoft(r.Changed, 90)})
 	}
 	t.AppendRow(table.Row{"left frozen", r.LeftFrozen})
 	mode := r.Mode

@@ -54,6 +54,8 @@ const (
 	ForeignThaw   Kind = "foreign-thaw"
 	ForeignFreeze Kind = "foreign-freeze"
 	StopExecution Kind = "stop-execution"
+	KillSession   Kind = "kill-session" // an operator ends the session that holds the server
+	LongQuery     Kind = "long-query"   // a statement starts that holds a quiesce off
 )
 
 // BusDown refuses every event that the step publishes.
@@ -91,7 +93,7 @@ var (
 	ofMain     = []Kind{LostReply, Deny}
 	ofCommand  = []Kind{Duplicate, Late, AgentOffline}
 	ofSet      = []Kind{ErrorSet}
-	ofWorld    = []Kind{KillHelper, ForeignThaw, ForeignFreeze, StopExecution, BusDown}
+	ofWorld    = []Kind{KillHelper, ForeignThaw, ForeignFreeze, StopExecution, KillSession, LongQuery, BusDown}
 )
 
 // KindsOf lists the kinds that can be planned for a step or an API.
