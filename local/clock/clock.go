@@ -5,6 +5,7 @@ package clock
 
 import (
 	"container/heap"
+	"context"
 	"iter"
 	"sync"
 	"time"
@@ -122,11 +123,12 @@ func (v *Virtual) wake(w *waiter) {
 	}
 }
 
-// Run runs f and all that it starts until nothing is left to do. What waits
-// for a gate that nobody can open any more waits for one from outside.
-func (v *Virtual) Run(f func()) {
+// Run runs f and all that it starts until nothing is left to do, or until ctx
+// ends, which leaves everything as it stands. What waits for a gate that nobody
+// can open any more waits for one from outside.
+func (v *Virtual) Run(ctx context.Context, f func()) error {
 	v.Go(f)
-	for {
+	for ctx.Err() == nil {
 		co, idle := v.pick()
 		switch {
 		case co != nil:
@@ -135,11 +137,15 @@ func (v *Virtual) Run(f func()) {
 			co.next()
 			v.current = nil
 		case idle:
-			return
+			return nil
 		default:
-			<-v.woken
+			select {
+			case <-v.woken:
+			case <-ctx.Done():
+			}
 		}
 	}
+	return ctx.Err()
 }
 
 // pick takes what is ready, or lets time pass until something is; idle means

@@ -1,6 +1,8 @@
 package clock_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -15,7 +17,7 @@ func TestHoursPassInOrder(t *testing.T) {
 	v := clock.New(began)
 	var got []string
 	note := func(name string) { got = append(got, fmt.Sprint(name, " ", v.Now().Sub(began))) }
-	v.Run(func() {
+	run(t, v, func() {
 		for _, name := range []string{"a", "b"} {
 			v.Go(func() {
 				v.Sleep(time.Hour)
@@ -36,7 +38,7 @@ func TestGateOrTime(t *testing.T) {
 	began := time.Unix(0, 0)
 	v := clock.New(began)
 	var never, later asl.Gate
-	v.Run(func() {
+	run(t, v, func() {
 		v.Go(func() { v.Sleep(time.Second); later.Open() })
 		if i := v.Wait(time.Minute, &never, &later); i != 1 || v.Now().Sub(began) != time.Second {
 			t.Errorf("got %d after %v", i, v.Now().Sub(began))
@@ -55,7 +57,7 @@ func TestAGateOpenedFromOutside(t *testing.T) {
 	var signal asl.Gate
 	time.AfterFunc(time.Millisecond, signal.Open)
 	done := false
-	v.Run(func() { done = v.Wait(-1, &signal) == 0 })
+	run(t, v, func() { done = v.Wait(-1, &signal) == 0 })
 	if !done {
 		t.Error("it was not woken")
 	}
@@ -63,9 +65,26 @@ func TestAGateOpenedFromOutside(t *testing.T) {
 
 func BenchmarkSwitch(b *testing.B) {
 	v := clock.New(time.Unix(0, 0))
-	v.Run(func() {
+	run(b, v, func() {
 		for b.Loop() {
 			v.Sleep(time.Second)
 		}
 	})
+}
+
+func run(t testing.TB, v *clock.Virtual, f func()) {
+	t.Helper()
+	if err := v.Run(t.Context(), f); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	v := clock.New(time.Unix(0, 0))
+	var never asl.Gate
+	time.AfterFunc(time.Millisecond, cancel)
+	if err := v.Run(ctx, func() { v.Wait(-1, &never) }); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 }
