@@ -13,8 +13,9 @@ help: ## List the targets.
 run: deps build ## Take, restore and check a snapshot on this machine.
 	bin/quiesce run $(ARGS)
 
-test: deps check ## Vet, lint and run every test, the real ones on loop devices included.
-	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname --hide-summary output -- -race -timeout 12m ./...
+test: deps check lint-infra ## Vet, lint and run every test, the real ones on loop devices included.
+	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname --hide-summary output -- -race -timeout 12m $$($(GO) list ./... | grep -v /infra/)
+	$(GO) tool gotestsum --format pkgname --hide-summary output -- ./infra/...
 
 check:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt would change these'; exit 1; }
@@ -41,6 +42,7 @@ synth: package node_modules ## Write the AWS template into cdk.out; needs no acc
 deploy: package node_modules ## Deploy it into the account and Region of the environment.
 	npx cdk deploy $(ARGS)
 
+lint-infra: ARGS += -c policies=policies
 lint-infra: synth ## Have the definitions and the template judged by validators that are not ours.
 	node scripts/lint-infra.mjs
 

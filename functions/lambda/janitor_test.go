@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/quiesce/quiesce/functions/thaw"
@@ -54,5 +55,37 @@ func TestJanitorSaysWhatItDoesNotKnow(t *testing.T) {
 	_, called, err := given(t, `{"detail-type":"Step Functions Execution Status Change","detail":{"name":"r1","input":null}}`)
 	if called || fault.CodeOf(err) != fault.InvalidInput || !strings.Contains(err.Error(), "r1") {
 		t.Errorf("called %t, %v", called, err)
+	}
+}
+
+// A group's members were held side by side, hence they are let go so; one that
+// cannot be reached does not keep the others.
+func TestJanitorThawsEveryMemberOfAGroup(t *testing.T) {
+	const input = `{"policy":{"name":"cluster"},"members":[{"instanceId":"i-1","runId":"r-1"},{"instanceId":"i-2","runId":"r-2"}],"budgetSeconds":30}`
+	event, err := json.Marshal(map[string]any{
+		"detail-type": "Step Functions Execution Status Change",
+		"detail":      map[string]any{"name": "group-1", "status": "TIMED_OUT", "input": input},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	thawed := map[string]string{}
+	handler := janitor(step.New("thaw", func(_ context.Context, in thaw.Input) (any, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		request := in.Request.Read()
+		thawed[in.Run.ID] = request.InstanceID + " " + request.Policy.Name + " " + in.Ended.Status
+		if in.Run.ID == "r-1" {
+			return nil, fault.New(fault.AgentOffline, "silent")
+		}
+		return nil, nil
+	}))
+	_, err = handler(t.Context(), event)
+	if fault.CodeOf(err) != fault.AgentOffline {
+		t.Errorf("got %v: the event must be tried again", err)
+	}
+	if thawed["r-1"] != "i-1 cluster TIMED_OUT" || thawed["r-2"] != "i-2 cluster TIMED_OUT" || len(thawed) != 2 {
+		t.Errorf("got %v", thawed)
 	}
 }

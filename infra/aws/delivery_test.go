@@ -61,8 +61,10 @@ func TestJanitorHearsOfWhatDidNotThaw(t *testing.T) {
 	if got := flat(at(pattern, "detail", "status")); got != `["FAILED","TIMED_OUT","ABORTED"]` {
 		t.Errorf("got %s", got)
 	}
-	if !strings.Contains(flat(at(pattern, "detail", "stateMachineArn")), "SnapshotMachine") {
-		t.Errorf("listens to %s", flat(at(pattern, "detail", "stateMachineArn")))
+	for _, machine := range []string{"SnapshotMachine", "GroupMachine"} { // the ones that hold instances
+		if !strings.Contains(flat(at(pattern, "detail", "stateMachineArn")), machine) {
+			t.Errorf("does not listen to the %s", machine)
+		}
 	}
 	if at(rule, "Targets", 0, "Input") != nil || at(rule, "Targets", 0, "InputTransformer") != nil {
 		t.Error("the event is changed on its way: functions/lambda reads the whole")

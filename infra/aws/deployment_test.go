@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
-	"github.com/aws/aws-cdk-go/awscdk/v2/cxapi"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 	"github.com/goccy/go-yaml"
@@ -25,13 +24,11 @@ import (
 // findings are what cdk-nag complains of.
 func findings(stack awscdk.Stack) (all []string) {
 	notes := assertions.Annotations_FromStack(stack)
-	for _, list := range []*[]*cxapi.SynthesisMessage{
-		notes.FindError(jsii.String("*"), assertions.Match_AnyValue()),
-		notes.FindWarning(jsii.String("*"), assertions.Match_AnyValue()),
-	} {
-		for _, m := range *list {
-			all = append(all, fmt.Sprintf("%s: %v", *m.Id, m.Entry.Data))
-		}
+	for _, m := range *notes.FindError(jsii.String("*"), assertions.Match_AnyValue()) {
+		all = append(all, flat(m))
+	}
+	for _, m := range *notes.FindWarning(jsii.String("*"), assertions.Match_AnyValue()) {
+		all = append(all, flat(m))
 	}
 	return all
 }

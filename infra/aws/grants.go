@@ -109,15 +109,12 @@ var grants = map[string][]grant{
 			when: conditions{"StringEquals": {"ec2:CreateAction": "CreateSnapshots"}}, why: newborn,
 		},
 	},
-	"thaw":        slices.Concat(command, []grant{describe, publish, parkFailures}),
+	"thaw":        slices.Concat(command, []grant{describe, lookAtSnapshots, label, publish, parkFailures}),
 	"poll-status": {lookAtSnapshots, publish},
 	"await": {lookAtSnapshots, answer,
 		{sid: "KeepToken", actions: []string{"s3:PutObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},
 	},
-	"tag": {
-		lookAtSnapshots, publish,
-		{sid: "LabelTheRunsOwn", actions: []string{"ec2:CreateTags"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: ofRun, why: ownSets},
-	},
+	"tag": {lookAtSnapshots, label, publish},
 	"resolve-targets": {
 		{
 			sid: "FindInstances", actions: []string{"ec2:DescribeInstances"}, on: []string{"*"}, when: here,
@@ -138,6 +135,11 @@ var grants = map[string][]grant{
 		// Without it S3 denies what is not there, and most sets are nobody's here.
 		{sid: "SeeThatThereIsNone", actions: []string{"s3:ListBucket"}, on: []string{"{work}"}},
 	},
+}
+
+// label tags the snapshots of the very run that the call names.
+var label = grant{
+	sid: "LabelTheRunsOwn", actions: []string{"ec2:CreateTags"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: ofRun, why: ownSets,
 }
 
 // answer ends a wait of the snapshot machine.

@@ -27,7 +27,7 @@ func (d *deployment) makeJanitor() error {
 			Source:     list("aws.states"),
 			DetailType: list("Step Functions Execution Status Change"),
 			Detail: &map[string]any{
-				"stateMachineArn": []*string{d.machines["snapshot"].StateMachineArn()},
+				"stateMachineArn": []*string{d.machines["snapshot"].StateMachineArn(), d.machines["group"].StateMachineArn()},
 				"status":          list("FAILED", "TIMED_OUT", "ABORTED"),
 				// FailedClean is a verdict: thaw has run, or nothing was touched.
 				"error": []any{map[string]any{"anything-but": list("FailedClean")}, nil, map[string]any{"exists": false}},

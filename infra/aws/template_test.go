@@ -17,12 +17,16 @@ import (
 	"github.com/quiesce/quiesce/shared/policy"
 )
 
+// TestMain leaves the construct library's process to end by itself: its own
+// Close races with the end that it waits for.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	jsii.Close()
-	for _, folder := range deployed.folders {
-		_ = os.RemoveAll(folder)
+	folder, err := os.MkdirTemp("", "quiesce-infra-")
+	if err != nil {
+		panic(err)
 	}
+	_ = os.Setenv("TMPDIR", folder)
+	code := m.Run()
+	_ = os.RemoveAll(folder)
 	os.Exit(code)
 }
 
@@ -119,12 +123,12 @@ func written(tb testing.TB, files map[string]string) (folder string) {
 	return folder
 }
 
-// lasting is a folder that all tests share.
+// lasting is a folder until the last test: the construct library reads and
+// writes it whenever it is asked.
 func lasting(files map[string]string) (folder string, err error) {
 	if folder, err = os.MkdirTemp("", "quiesce-infra-"); err != nil {
 		return "", err
 	}
-	deployed.folders = append(deployed.folders, folder)
 	return folder, write(folder, files)
 }
 
@@ -146,9 +150,7 @@ var binaries = map[string]string{
 	"amd64/quiesce-guest": "helper for amd64", "arm64/quiesce-guest": "helper for arm64", "arm64/bootstrap": "functions",
 }
 
-// The construct library writes and reads its folders until the end.
 var deployed struct {
-	folders []string
 	sync.Once
 	*deployment
 	template template
