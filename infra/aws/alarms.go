@@ -98,7 +98,7 @@ func (d *deployment) missed(p policy.Document) (alarm, bool) {
 		return alarm{}, false
 	}
 	return alarm{
-		id: "Missed" + camel(p.Name), name: "missed-" + p.Name, period: time.Hour, periods: hours, below: 1, missingIsBad: true,
+		id: "Missed" + ident(p.Name), name: "missed-" + p.Name, period: time.Hour, periods: hours, below: 1, missingIsBad: true,
 		means: fmt.Sprintf("No run of the policy %s has ended for %.0f hours, though its schedules should have started one. So it is, too, until its first run.", p.Name, hours),
 		metric: metric(telemetry.Namespace, telemetry.StepDuration, "SampleCount", time.Hour,
 			"policy", p.Name, "step", "tag"),

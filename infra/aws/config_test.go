@@ -49,7 +49,7 @@ func TestContext(t *testing.T) {
 		t.Errorf("got %+v, %v", c, err)
 	}
 	c, err = read(map[string]any{"name": "backup", "frozenWindowMs": "250", "logDays": "30", "policies": written(t, policies)})
-	if err != nil || c.name != "backup" || c.frozenWindowMs != 250 || c.logDays != 30 || len(c.policies) != 2 {
+	if err != nil || c.name != "backup" || c.frozenWindowMs != 250 || c.logDays != 30 || len(c.policies) != len(policies) {
 		t.Errorf("got %+v, %v", c, err)
 	}
 	for key, value := range map[string]string{

@@ -80,8 +80,8 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 	zoned := tmpl.of("AWS::Scheduler::Schedule")
-	if len(utc) != 2 || len(zoned) != 1 {
-		t.Fatalf("got %d rules and %d schedules, want 2 and 1", len(utc), len(zoned))
+	if len(utc) != 3 || len(zoned) != 1 {
+		t.Fatalf("got %d rules and %d schedules, want 3 and 1", len(utc), len(zoned))
 	}
 	for _, r := range utc {
 		if got := at(r.Properties, "Targets", 0, "InputTransformer", "InputPathsMap"); !strings.Contains(flat(got), `"$.time"`) {
@@ -152,7 +152,7 @@ func TestNotifications(t *testing.T) {
 		emails = append(emails, s.Properties["Endpoint"].(string))
 	}
 	slices.Sort(emails)
-	if want := []string{"alarms@example.com", "ops@example.com", "ops@example.com"}; !slices.Equal(emails, want) {
+	if want := []string{"alarms@example.com", "ops@example.com", "ops@example.com", "ops@example.com"}; !slices.Equal(emails, want) {
 		t.Errorf("got %v, want %v", emails, want)
 	}
 	var patterns []string

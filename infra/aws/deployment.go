@@ -75,6 +75,9 @@ func camel(name string) string {
 	return b.String()
 }
 
+// ident is camel for a name that somebody chose: a.b and a-b are two.
+func ident(name string) string { return camel(name) + checksum([]byte(name))[:6] }
+
 // accept writes down why a finding of cdk-nag stands, for one construct and
 // one finding at a time.
 func accept(at constructs.IConstruct, rule, finding, reason string) {

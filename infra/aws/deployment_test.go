@@ -185,12 +185,17 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
+
 // AWS keeps names for itself; some are refused only when they are deployed.
 func TestNoNameIsReserved(t *testing.T) {
 	_, tmpl := synthesised(t)
 	for id, r := range tmpl.Resources {
 		for _, property := range []string{"Name", "FunctionName", "StateMachineName", "QueueName", "TopicName", "AlarmName", "DashboardName", "RegistryName", "ArchiveName", "RoleName"} {
 			name, ok := r.Properties[property].(string)
+			if property == "TopicName" && !topicName.MatchString(name) && ok {
+				t.Errorf("%s: SNS refuses the name %q", id, name)
+			}
 			if ok && (reserved.MatchString(strings.ToLower(name)) || len(name) > 64) {
 				t.Errorf("%s: %s is %q, which AWS refuses", id, property, name)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
@@ -60,12 +61,12 @@ var told = map[policy.Outcome]string{
 // notify makes the rule of one receiver. A mail has a topic of its own, for
 // one that several share could not tell who asked for what.
 func (d *deployment) notify(name string, i int, n policy.Notification) {
-	id := fmt.Sprintf("Notify%s%d", camel(name), i+1)
+	id := fmt.Sprintf("Notify%s%d", ident(name), i+1)
 	var topic awssns.ITopic
 	if n.TopicARN != "" {
 		topic = awssns.Topic_FromTopicArn(d.stack, jsii.String(id+"Topic"), jsii.String(n.TopicARN))
 	} else {
-		own := d.newTopic(id+"Topic", fmt.Sprintf("%s-%d", name, i+1), "Quiesce: "+name)
+		own := d.newTopic(id+"Topic", fmt.Sprintf("%s-%d", strings.ReplaceAll(name, ".", "-"), i+1), "Quiesce: "+name)
 		own.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(n.Email), nil))
 		topic = own
 	}

@@ -41,7 +41,7 @@ func (d *deployment) makeSchedule(p policy.Document, name string, s policy.Sched
 	if err != nil {
 		return err
 	}
-	id := "Schedule" + camel(p.Name) + camel(name)
+	id := "Schedule" + ident(p.Name) + ident(name)
 	input := map[string]any{"policy": p.Name, "document": fleet}
 	late := awscdk.Duration_Minutes(jsii.Number(min(p.StartLate(), 24*time.Hour).Minutes()))
 	about := jsii.String("Starts the policy " + p.Name + ".")

@@ -107,6 +107,13 @@ notification:
   - {email: ops@example.com}
   - {topicArn: "arn:aws:sns:eu-central-1:123456789012:on-call", on: [thaw-failed]}
 `,
+	"a-b.yaml": "name: a-b",
+	"a.b.yaml": `
+name: a.b
+targets: {tags: {a: b}}
+schedules: [{expression: rate(6 hours)}]
+notification: [{email: ops@example.com}]
+`,
 	"monthly.yaml": `
 name: monthly
 targets: {instanceIds: [i-0abc12345678def90]}
@@ -203,7 +210,7 @@ func unnamed(name any) string { return strings.TrimPrefix(fmt.Sprint(name), defa
 
 func TestPoliciesOfTheTestsAreWhatTheySay(t *testing.T) {
 	all, err := readPolicies(written(t, policies))
-	if err != nil || len(all) != 2 {
+	if err != nil || len(all) != len(policies) {
 		t.Fatalf("got %d policies, %v", len(all), err)
 	}
 	if got, want := (config{policies: all}).optIns(), []policy.OptIn{{Key: "quiesce:opt-in", Value: "true"}, {Key: "backup", Value: "consistent"}}; len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
