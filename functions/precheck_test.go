@@ -176,3 +176,15 @@ func TestPrecheckFindsTheVolumeUnderAMount(t *testing.T) {
 		})
 	}
 }
+
+// TestPrecheckCountsWhatThePolicyLeavesWritable: the policy names one mount,
+// the set holds another, and the plan must not forget it.
+func TestPrecheckCountsWhatThePolicyLeavesWritable(t *testing.T) {
+	got, err := plan(t, newCloud(), `{"instanceId":"i-0abc12345678def90","policy":{"freeze":{"mounts":["/data"]}}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Filesystems) != 1 || !slices.Equal(got.Unfrozen, []string{"/log"}) {
+		t.Errorf("freezes %v, leaves %v writable", got.Filesystems, got.Unfrozen)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quiesce/quiesce/shared/atlas"
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/helper"
@@ -129,7 +130,7 @@ func volumes(plan *run.Plan, instance cloud.Instance) error {
 		case v.Unsupported != "":
 			return fault.New(fault.VolumeUnsupported, "%s: %s", v.ID, v.Unsupported)
 		default:
-			plan.Volumes = append(plan.Volumes, run.Volume{ID: v.ID, Device: v.Device, SizeGiB: v.SizeGiB})
+			plan.Volumes = append(plan.Volumes, attached(v))
 		}
 	}
 	for id := range named {
@@ -139,6 +140,20 @@ func volumes(plan *run.Plan, instance cloud.Instance) error {
 		return fault.New(fault.NothingToSnapshot, "%s has %d volumes and the policy leaves all of them out", instance.ID, len(instance.Volumes))
 	}
 	return nil
+}
+
+// atlasOf covers all of the instance's volumes, those that the set leaves out
+// too: a mount that lies on both is refused.
+func atlasOf(instance cloud.Instance, mounts []protocol.Mount) atlas.Atlas {
+	all := make([]run.Volume, len(instance.Volumes))
+	for i, v := range instance.Volumes {
+		all[i] = attached(v)
+	}
+	return atlas.New(all, mounts)
+}
+
+func attached(v cloud.Volume) run.Volume {
+	return run.Volume{ID: v.ID, Device: v.Device, Serials: v.Serials, SizeGiB: v.SizeGiB}
 }
 
 func tagged(tags, any map[string]string) bool {
@@ -185,7 +200,7 @@ func machine(ctx context.Context, c Cloud, plan *run.Plan, instance cloud.Instan
 	}
 	plan.Helper = run.Helper{SHA256: asset.SHA256, Arch: instance.Arch}
 	p := plan.Policy
-	ask := &protocol.DryRunRequest{Mounts: p.Freeze.Mounts, AllowRoot: p.Freeze.Root == policy.Allow}
+	ask := &protocol.DryRunRequest{AllowRoot: p.Freeze.Root == policy.Allow}
 	if p.Application.Kind == policy.Script {
 		ask.Scripts = []string{p.Application.PreScript, p.Application.PostScript}
 	}
@@ -215,6 +230,7 @@ func machine(ctx context.Context, c Cloud, plan *run.Plan, instance cloud.Instan
 	if err := server(plan, instance, seen); err != nil {
 		return err
 	}
+	plan.Known = seen.Devices
 	return filesystems(plan, instance, seen.Mounts)
 }
 
@@ -239,7 +255,7 @@ func filesystems(plan *run.Plan, instance cloud.Instance, mounts []protocol.Moun
 	for _, v := range plan.Volumes {
 		in[v.ID] = true
 	}
-	where := newAtlas(instance.Volumes, mounts)
+	where := atlasOf(instance, mounts)
 	asked := map[string]bool{}
 	for _, m := range plan.Policy.Freeze.Mounts {
 		asked[m] = true
@@ -247,7 +263,7 @@ func filesystems(plan *run.Plan, instance cloud.Instance, mounts []protocol.Moun
 	used := map[string]bool{}
 	for _, m := range mounts {
 		var inside, outside []string
-		for _, id := range where.volumes(m) {
+		for _, id := range where.Volumes(m) {
 			used[id] = true
 			if in[id] {
 				inside = append(inside, id)
@@ -255,7 +271,7 @@ func filesystems(plan *run.Plan, instance cloud.Instance, mounts []protocol.Moun
 				outside = append(outside, id)
 			}
 		}
-		wanted := len(asked) == 0 || asked[m.Mount]
+		wanted := len(plan.Policy.Freeze.Mounts) == 0 || asked[m.Mount]
 		delete(asked, m.Mount)
 		for _, b := range m.Binds {
 			wanted = wanted || asked[b]

@@ -31,20 +31,16 @@ func server(plan *run.Plan, instance cloud.Instance, seen *protocol.DryRunReply)
 		return fault.New(fault.CommandFailed, "the helper on %s said nothing about %s", instance.ID, app.Kind)
 	}
 	plan.Warnings = append(plan.Warnings, seen.Server.Warnings...)
-	where := newAtlas(instance.Volumes, seen.Mounts)
+	where := atlasOf(instance, seen.Mounts)
 	for _, dir := range seen.Server.Dirs {
 		on, ok := holder(seen.Mounts, dir)
-		if !ok && len(plan.Policy.Freeze.Mounts) > 0 { // the helper was asked for those alone
-			plan.Warnings = append(plan.Warnings, app.Kind+" keeps files in "+dir+", which is on none of the mounts to be frozen")
-			continue
-		}
 		if !ok {
 			return fault.New(fault.VolumeUnresolved, "%s keeps files in %s, which lies on no volume of the set", app.Kind, dir)
 		}
-		for _, id := range where.volumes(on) {
+		for _, id := range where.Volumes(on) {
 			ok = ok && slices.ContainsFunc(plan.Volumes, func(v run.Volume) bool { return v.ID == id })
 		}
-		if !ok || len(where.volumes(on)) == 0 {
+		if !ok || len(where.Volumes(on)) == 0 {
 			return fault.New(fault.VolumeUnresolved, "%s keeps files in %s, which lies on a volume that the set leaves out", app.Kind, dir)
 		}
 	}

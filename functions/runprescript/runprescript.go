@@ -54,6 +54,7 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 			FreezeSeconds:  p.Freeze.DeadlineSeconds,
 			AllowRoot:      p.Freeze.Root == policy.Allow,
 			Filesystems:    plan.Filesystems,
+			Known:          plan.Known,
 			Application:    plan.Application(),
 		}},
 	})

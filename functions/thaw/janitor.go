@@ -2,6 +2,7 @@ package thaw
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/quiesce/quiesce/events"
@@ -60,7 +61,11 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 	if err != nil {
 		return err
 	}
-	ids := cloud.IDs(found)
+	unjudged := slices.DeleteFunc(slices.Clone(found), func(s cloud.TaggedSnapshot) bool { return s.Tags[cloud.TagConsistency] != "" })
+	if len(found) > 0 && len(unjudged) == 0 {
+		return nil // its tag step had come so far, and goes on by itself
+	}
+	ids := cloud.IDs(unjudged)
 	if len(ids) > 0 {
 		if err := c.TagSnapshots(ctx, ids, map[string]string{
 			cloud.TagRun: plan.RunID, cloud.TagConsistency: "none", cloud.TagReason: reason,

@@ -103,9 +103,6 @@ func (h *Host) Survey(ctx context.Context, req protocol.DryRunRequest) (protocol
 	if k, ok := kind(h.Dir); ok && !k {
 		seen.Warnings = append(seen.Warnings, "the state folder "+h.Dir+" is not in memory")
 	}
-	for _, p := range t.Select(req.Mounts) {
-		seen.Warnings = append(seen.Warnings, p+" is not mounted")
-	}
 	for _, m := range t.Mounts {
 		seen.Mounts = append(seen.Mounts, m.Mount)
 	}

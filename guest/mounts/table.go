@@ -230,28 +230,3 @@ func (t *Table) Refuse(r Rules) {
 		}
 	}
 }
-
-// Select keeps the mounts that were asked for; empty means all. It returns
-// those that are not mounted.
-func (t *Table) Select(points []string) (missing []string) {
-	if len(points) == 0 {
-		return nil
-	}
-	var kept []Mount
-	for _, p := range points {
-		found := false
-		for _, m := range t.Mounts {
-			if m.Mount.Mount == p || slices.Contains(m.Binds, p) {
-				found = true
-				if !slices.ContainsFunc(kept, func(k Mount) bool { return k.Device == m.Device }) {
-					kept = append(kept, m)
-				}
-			}
-		}
-		if !found {
-			missing = append(missing, p)
-		}
-	}
-	t.Mounts = kept
-	return missing
-}

@@ -37,15 +37,8 @@ func Check(req protocol.Request) error {
 	}
 	switch req.Verb {
 	case protocol.DryRun:
-		if req.DryRun != nil {
-			for _, s := range req.DryRun.Mounts {
-				if err := CheckPath("dryRun.mounts", s); err != nil {
-					return err
-				}
-			}
-			if req.DryRun.Application != nil {
-				return checkApplication("dryRun.application", *req.DryRun.Application)
-			}
+		if req.DryRun != nil && req.DryRun.Application != nil {
+			return checkApplication("dryRun.application", *req.DryRun.Application)
 		}
 	case protocol.Begin:
 		if req.Begin == nil {

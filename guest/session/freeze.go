@@ -38,6 +38,9 @@ func (s *session) freeze(req protocol.Request) error {
 	if err := Late(req, s.host.Stamp().Wall); err != nil {
 		return err
 	}
+	if err := s.newcomers(s.work); err != nil {
+		return err
+	}
 	if err := s.openVolumes(); err != nil {
 		return err
 	}
@@ -51,6 +54,34 @@ func (s *session) freeze(req protocol.Request) error {
 		return undoErr
 	}
 	return err
+}
+
+// maxNewcomers bounds what a reply carries of them; one is enough to tell.
+const maxNewcomers = 8
+
+// newcomers puts on record what was mounted since the plan was made: on one of
+// the set's volumes it is written to while everything else is held, and only
+// the plan's maker knows the volumes. It writes nothing and may be called while
+// filesystems are frozen.
+func (s *session) newcomers(ctx context.Context) error {
+	known := s.rec.Begin.Known
+	if len(known) == 0 {
+		return nil
+	}
+	seen, err := s.host.Survey(ctx, protocol.DryRunRequest{AllowRoot: s.rec.Begin.AllowRoot})
+	if err != nil {
+		return err
+	}
+	s.note(func(e *protocol.Evidence) {
+		for _, m := range seen.Mounts {
+			listed := slices.ContainsFunc(e.Newcomers, func(n protocol.Mount) bool { return n.Device == m.Device })
+			if !m.ReadOnly && !listed && !slices.Contains(known, m.Device) && len(e.Newcomers) < maxNewcomers {
+				m.Binds = nil
+				e.Newcomers = append(e.Newcomers, m)
+			}
+		}
+	})
+	return nil
 }
 
 func (s *session) openVolumes() error {

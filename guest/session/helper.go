@@ -189,6 +189,9 @@ func (h *Helper) dryRun(ctx context.Context, req protocol.Request) protocol.Repl
 		ask = *req.DryRun
 	}
 	seen, err := h.host.Survey(ctx, ask)
+	for _, m := range seen.Mounts {
+		seen.Devices = append(seen.Devices, m.Device)
+	}
 	reply := failed(err)
 	reply.DryRun = &seen
 	if ask.Application != nil && err == nil {

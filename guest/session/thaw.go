@@ -129,6 +129,9 @@ func (s *session) end(reason, callEnded string) error {
 		s.save()
 		return thawErr
 	}
+	if err := s.newcomers(context.Background()); err != nil {
+		s.lose("helper", "nobody could look what was mounted meanwhile: "+err.Error(), s.host.Stamp())
+	}
 	s.closeVolumes()
 	for _, t := range s.timers {
 		t.Stop()

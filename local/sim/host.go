@@ -63,9 +63,6 @@ func (p *process) Survey(_ context.Context, req protocol.DryRunRequest) (protoco
 	defer p.Machine.mu.Unlock()
 	seen := protocol.DryRunReply{Hostname: "simulated", Kernel: "simulated", BootID: p.boot, Mounts: []protocol.Mount{}}
 	for _, at := range slices.Sorted(maps.Keys(p.filesystems)) {
-		if len(req.Mounts) > 0 && !slices.Contains(req.Mounts, at) {
-			continue
-		}
 		f := p.filesystems[at]
 		m := protocol.Mount{Mount: at, Device: f.number, Type: f.disk.image.kind, Depth: f.depth(),
 			Disks: []protocol.Disk{{Name: path.Base(f.disk.device), Serial: f.disk.serial()}}}
@@ -73,11 +70,6 @@ func (p *process) Survey(_ context.Context, req protocol.DryRunRequest) (protoco
 			m.On = f.on.mount
 		}
 		seen.Mounts = append(seen.Mounts, m)
-	}
-	for _, at := range req.Mounts {
-		if p.filesystems[at] == nil {
-			seen.Warnings = append(seen.Warnings, at+" is not mounted")
-		}
 	}
 	for i, s := range req.Scripts {
 		if p.scripts[s] == nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quiesce/quiesce/shared/atlas"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/protocol"
@@ -161,6 +162,9 @@ func filesystems(s run.State) *gap {
 	if len(s.Plan.Filesystems) == 0 {
 		return lacks("", "no filesystem is mounted on the set's volumes")
 	}
+	if m := newcomer(s); m != "" {
+		return lacks(fault.FreezeRefused, "%s was mounted on a volume of the set after the plan was made, and was not held", m)
+	}
 	byMount := map[string]protocol.FilesystemEvidence{}
 	for _, f := range s.Thaw.Evidence.Filesystems {
 		byMount[f.Mount] = f
@@ -187,10 +191,25 @@ func filesystems(s run.State) *gap {
 	return nil
 }
 
+// newcomer names a filesystem on the set's volumes that the plan knew nothing of.
+func newcomer(s run.State) string {
+	where := atlas.New(s.Plan.Volumes, s.Thaw.Evidence.Newcomers)
+	for _, m := range s.Thaw.Evidence.Newcomers {
+		onPlanned := slices.ContainsFunc(s.Plan.Filesystems, func(f protocol.Filesystem) bool { return f.Mount == m.On })
+		if onPlanned || len(where.Volumes(m)) > 0 {
+			return m.Mount
+		}
+	}
+	return ""
+}
+
 // application wants it quiesced before the hold and proved held after it.
 func application(s run.State) *gap {
 	if s.Plan.Policy.Application.Kind == policy.None {
 		return lacks("", "no application was to be quiesced")
+	}
+	if app := s.Plan.Policy.Application; app.NeedsFreeze() && !s.Plan.Policy.Freeze.Enabled {
+		return lacks("", "what %s wrote need not have been on its volumes, which were not frozen", app.Kind)
 	}
 	if s.Failures.RunPrescript != nil {
 		return caught("the quiesce", s.Failures.RunPrescript)

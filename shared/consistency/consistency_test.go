@@ -91,6 +91,16 @@ func TestJudge(t *testing.T) {
 		{"a tripwire looked at after the thaw", func(s *run.State) { evidence(s).Filesystems[0].HeldAt = at(65) }, run.Crash, fault.HoldLost},
 		{"found thawed", func(s *run.State) { evidence(s).Filesystems[0].Thaw = "not-frozen" }, run.Crash, fault.HoldLost},
 		{"a mount left writable", func(s *run.State) { s.Plan.Unfrozen = []string{"/"} }, run.Crash, ""},
+		{"a filesystem mounted on the set meanwhile", func(s *run.State) {
+			s.Plan.Volumes[1].Serials = []string{"volb"}
+			evidence(s).Newcomers = []protocol.Mount{{Mount: "/new", Device: "7:9", Disks: []protocol.Disk{{Name: "nvme3n1", Serial: "volb"}}}}
+		}, run.Crash, fault.FreezeRefused},
+		{"a filesystem mounted from a file on the set meanwhile", func(s *run.State) {
+			evidence(s).Newcomers = []protocol.Mount{{Mount: "/new", Device: "7:9", On: "/a", Disks: []protocol.Disk{{Name: "loop9"}}}}
+		}, run.Crash, fault.FreezeRefused},
+		{"a filesystem mounted elsewhere meanwhile", func(s *run.State) {
+			evidence(s).Newcomers = []protocol.Mount{{Mount: "/usb", Device: "8:1", Disks: []protocol.Disk{{Name: "sdz"}}}}
+		}, run.Application, ""},
 		{"nothing mounted", func(s *run.State) { s.Plan.Filesystems = nil }, run.Crash, ""},
 		{"a read-only filesystem", func(s *run.State) {
 			evidence(s).Filesystems[1] = protocol.FilesystemEvidence{Mount: "/b", Device: "7:2", ReadOnly: true}
@@ -109,6 +119,10 @@ func TestJudge(t *testing.T) {
 		{"no freeze asked for, application held", func(s *run.State) {
 			s.Plan.Policy.Freeze.Enabled, s.Plan.Filesystems, evidence(s).Filesystems = false, nil, nil
 		}, run.Application, ""},
+		{"no freeze asked for, a server held", func(s *run.State) {
+			s.Plan.Policy.Freeze.Enabled, s.Plan.Filesystems, evidence(s).Filesystems = false, nil, nil
+			s.Plan.Policy.Application.Kind = policy.MariaDB
+		}, run.Crash, ""},
 		{"no freeze asked for, application not held", func(s *run.State) {
 			s.Plan.Policy.Freeze.Enabled, s.Plan.Filesystems, evidence(s).Filesystems = false, nil, nil
 			evidence(s).Application.Held = false

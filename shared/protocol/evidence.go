@@ -14,6 +14,7 @@ type Evidence struct {
 	Hold        string               `json:"hold,omitempty"` // random, made once every tripwire was seen blocked
 	Application *ApplicationEvidence `json:"application,omitempty"`
 	Filesystems []FilesystemEvidence `json:"filesystems,omitempty"`
+	Newcomers   []Mount              `json:"newcomers,omitempty"` // mounted since the plan was made, hence not held
 	Thaw        *ThawEvidence        `json:"thaw,omitempty"`
 	FrozenMs    float64              `json:"frozenMs"` // first freeze succeeded to last thaw done, monotonic
 	AutoThawed  bool                 `json:"autoThawed,omitempty"`

@@ -42,7 +42,6 @@ type Request struct {
 // DryRunRequest asks whether a run could be held here.
 type DryRunRequest struct {
 	Scripts     []string     `json:"scripts,omitempty"` // absolute paths whose safety is checked
-	Mounts      []string     `json:"mounts,omitempty"`  // the policy's own list; empty means all
 	AllowRoot   bool         `json:"allowRoot,omitempty"`
 	Application *Application `json:"application,omitempty"` // a server to look for; nil for none
 }
@@ -56,6 +55,9 @@ type BeginRequest struct {
 	AllowRoot      bool         `json:"allowRoot,omitempty"`
 	Application    Application  `json:"application"`
 	Filesystems    []Filesystem `json:"filesystems"` // empty: freeze not asked for
+	// Known are the device numbers of the filesystems that the plan has
+	// weighed: another one, mounted since, is a newcomer and goes on record.
+	Known []string `json:"known,omitempty"`
 }
 
 // Servers are the kinds that have an adapter's name; a helper may lack some.
@@ -145,6 +147,7 @@ type DryRunReply struct {
 	BootID    string   `json:"bootId"`
 	ActiveRun string   `json:"activeRun,omitempty"` // another run's session that is open now
 	Mounts    []Mount  `json:"mounts"`
+	Devices   []string `json:"devices,omitempty"`  // device numbers of all mounts, those left out for brevity too
 	Server    *Server  `json:"server,omitempty"`   // the application that was looked for
 	NoServer  *Failure `json:"noServer,omitempty"` // why it was not found
 	Warnings  []string `json:"warnings,omitempty"` // hazards that do not forbid the run

@@ -87,6 +87,7 @@ type Plan struct {
 	Boot        string                `json:"boot,omitempty"`     // the boot volume, in the set or not
 	Filesystems []protocol.Filesystem `json:"filesystems"`        // to be frozen, in no particular order
 	Unfrozen    []string              `json:"unfrozen,omitempty"` // mounts on the set's volumes that stay writable
+	Known       []string              `json:"known,omitempty"`    // device numbers of all filesystems that precheck saw
 	Helper      Helper                `json:"helper"`
 	ClockSkewMs int64                 `json:"clockSkewMs"` // the instance's wall clock minus the step's
 	Warnings    []string              `json:"warnings,omitempty"`
@@ -106,9 +107,10 @@ func (p Plan) Check() error {
 
 // Volume is one attached disk of the target that the set covers.
 type Volume struct {
-	ID      string `json:"id"`
-	Device  string `json:"device"`
-	SizeGiB int32  `json:"sizeGiB"`
+	ID      string   `json:"id"`
+	Device  string   `json:"device"`            // as the provider attaches it
+	Serials []string `json:"serials,omitempty"` // what the machine may see as its serial number
+	SizeGiB int32    `json:"sizeGiB"`
 }
 
 // Helper pins the binary on the instance.

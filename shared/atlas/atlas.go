@@ -1,23 +1,27 @@
-package precheck
+// Package atlas finds the volumes of a provider under the mounts of a machine,
+// which know their disks by other names.
+package atlas
 
 import (
 	"path"
 	"regexp"
 	"strings"
 
-	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/protocol"
+	"github.com/quiesce/quiesce/shared/run"
 )
 
-// atlas says on which of the provider's volumes a mount lies.
-type atlas struct {
+// Atlas says on which of the provider's volumes a mount lies.
+type Atlas struct {
 	bySerial map[string]string
 	byDevice map[string]string
 	mounts   map[string]protocol.Mount
 }
 
-func newAtlas(volumes []cloud.Volume, mounts []protocol.Mount) atlas {
-	a := atlas{bySerial: map[string]string{}, byDevice: map[string]string{}, mounts: map[string]protocol.Mount{}}
+// New makes the atlas of a machine: its volumes as the provider attaches them,
+// its mounts as the helper sees them.
+func New(volumes []run.Volume, mounts []protocol.Mount) Atlas {
+	a := Atlas{bySerial: map[string]string{}, byDevice: map[string]string{}, mounts: map[string]protocol.Mount{}}
 	for _, v := range volumes {
 		for _, s := range v.Serials {
 			a.bySerial[serial(s)] = v.ID
@@ -32,10 +36,10 @@ func newAtlas(volumes []cloud.Volume, mounts []protocol.Mount) atlas {
 	return a
 }
 
-// volumes returns the volumes under a mount. A serial number decides where
+// Volumes returns the ids of the volumes under a mount. A serial number decides where
 // the disk reports one, because the kernel numbers NVMe disks as it likes; a
 // loop device that is no volume itself lies where its file lies.
-func (a atlas) volumes(m protocol.Mount) (ids []string) {
+func (a Atlas) Volumes(m protocol.Mount) (ids []string) {
 	seen := map[string]bool{}
 	for range len(a.mounts) + 1 { // a bound, should mounts claim to stand on each other
 		for _, d := range m.Disks {
