@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/quiesce/quiesce/shared/policy"
+)
+
+// The account of the tests, as IAM writes its ARNs.
+const (
+	region = "eu-central-1"
+	number = "123456789012"
+	bucket = "work"
+)
+
+var there = map[string]string{
+	"partition": "aws", "region": region, "account": number, "name": "quiesce", "document": "quiesce-helper",
+	"bus": "arn:aws:events:" + region + ":" + number + ":event-bus/default", "work": "arn:aws:s3:::" + bucket,
+	"helper-amd64": "arn:aws:s3:::" + bucket + "/helper", "helper-arm64": "arn:aws:s3:::" + bucket + "/helper-arm64",
+}
+
+// ask is what IAM decides on: one action on one resource, under what is known
+// of the call.
+type ask struct {
+	action, resource string
+	keys             map[string]string
+}
+
+// allows decides as IAM does, for what the grants use of it.
+func allows(granted []grant, optIns []policy.OptIn, a ask) bool {
+	return slices.ContainsFunc(granted, func(g grant) bool {
+		if !slices.Contains(g.actions, a.action) {
+			return false
+		}
+		for _, tag := range optIns {
+			fill := replacer(there, tag)
+			on := slices.ContainsFunc(g.on, func(r string) bool { return like(fill.Replace(r), a.resource) })
+			if on && holds(g.when, fill, a.keys) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func like(pattern, value string) bool {
+	if prefix, star := strings.CutSuffix(pattern, "*"); star {
+		return strings.HasPrefix(value, prefix)
+	}
+	return pattern == value
+}
+
+func holds(when conditions, fill *strings.Replacer, keys map[string]string) bool {
+	for operator, wants := range when {
+		for key, want := range wants {
+			got, known := keys[fill.Replace(key)]
+			want = fill.Replace(want)
+			if name, variable := strings.CutPrefix(want, "${"); variable {
+				value, given := keys[strings.TrimSuffix(name, "}")]
+				if !given {
+					return false
+				}
+				want = value
+			}
+			var right bool
+			switch operator {
+			case "StringEquals":
+				right = known && got == want
+			case "StringLike":
+				right = known && like(want, got)
+			case "Null":
+				right = (want == "true") != known
+			default:
+				panic("nobody wrote down what " + operator + " means")
+			}
+			if !right {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// guard lets through what a role's grants allow, and denies the rest in the
+// words of the service, with nothing done.
+type guard struct {
+	granted []grant
+	next    http.RoundTripper
+	tags    func(resource string) map[string]string // of instances and snapshots
+	denied  func(ask)
+}
+
+func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	for _, a := range g.asks(r, body) {
+		if !allows(g.granted, []policy.OptIn{policy.Default().OptIn}, a) {
+			g.denied(a)
+			return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
+		}
+	}
+	return g.next.RoundTrip(r)
+}
+
+// asks reads out of a request what IAM would be asked for it.
+func (g guard) asks(r *http.Request, body []byte) []ask {
+	if target := r.Header.Get("X-Amz-Target"); target != "" {
+		return g.asksJSON(target, body)
+	}
+	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
+		return g.asksEC2(form)
+	}
+	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if !strings.HasPrefix(r.URL.Path, "/"+bucket) { // the bucket is in the host's name
+		key = strings.TrimPrefix(r.URL.Path, "/")
+	}
+	switch {
+	case key == "":
+		return []ask{{"s3:ListBucket", there["work"], map[string]string{"s3:prefix": r.URL.Query().Get("prefix")}}}
+	case r.Method == http.MethodPut:
+		return []ask{{"s3:PutObject", there["work"] + "/" + key, nil}}
+	}
+	return []ask{{"s3:GetObject", there["work"] + "/" + key, nil}}
+}
+
+func (g guard) asksJSON(target string, body []byte) (list []ask) {
+	var in struct {
+		DocumentName string
+		InstanceIds  []string
+		Entries      []struct{ Source string }
+	}
+	_ = json.Unmarshal(body, &in)
+	service, action, _ := strings.Cut(target, ".")
+	name := map[string]string{"AmazonSSM": "ssm", "AWSEvents": "events", "AWSStepFunctions": "states"}[service] + ":" + action
+	switch name {
+	case "ssm:SendCommand":
+		list = append(list, ask{name, "arn:aws:ssm:" + region + ":" + number + ":document/" + in.DocumentName, nil})
+		for _, id := range in.InstanceIds {
+			list = append(list, ask{name, instanceARN(id), g.prefixed("ssm:resourceTag/", g.tags(id))})
+		}
+	case "events:PutEvents":
+		for _, e := range in.Entries {
+			list = append(list, ask{name, there["bus"], map[string]string{"events:source": e.Source}})
+		}
+	case "states:SendTaskSuccess":
+		list = append(list, ask{name, "arn:aws:states:" + region + ":" + number + ":stateMachine:quiesce-snapshot", nil})
+	default:
+		list = append(list, ask{name, "any", map[string]string{"aws:RequestedRegion": region}})
+	}
+	return list
+}
+
+func (g guard) asksEC2(form url.Values) []ask {
+	const snapshots = "arn:aws:ec2:" + region + "::snapshot/"
+	name := "ec2:" + form.Get("Action")
+	requested := map[string]string{}
+	for _, prefix := range []string{"TagSpecification.1.", ""} {
+		for i := 1; form.Has(fmt.Sprintf("%sTag.%d.Key", prefix, i)); i++ {
+			requested[form.Get(fmt.Sprintf("%sTag.%d.Key", prefix, i))] = form.Get(fmt.Sprintf("%sTag.%d.Value", prefix, i))
+		}
+	}
+	asked := g.prefixed("aws:RequestTag/", requested)
+	switch name {
+	case "ec2:CreateSnapshots":
+		id := form.Get("InstanceSpecification.InstanceId")
+		tagging := g.prefixed("aws:RequestTag/", requested)
+		tagging["ec2:CreateAction"] = "CreateSnapshots"
+		return []ask{
+			{name, instanceARN(id), g.prefixed("aws:ResourceTag/", g.tags(id))},
+			{name, "arn:aws:ec2:" + region + ":" + number + ":volume/vol-1", nil},
+			{name, snapshots + "new", asked},
+			{"ec2:CreateTags", snapshots + "new", tagging},
+		}
+	case "ec2:CreateTags":
+		var list []ask
+		for i := 1; form.Has(fmt.Sprintf("ResourceId.%d", i)); i++ {
+			id := form.Get(fmt.Sprintf("ResourceId.%d", i))
+			keys := g.prefixed("aws:ResourceTag/", g.tags(id))
+			for k, v := range asked {
+				keys[k] = v
+			}
+			list = append(list, ask{name, snapshots + id, keys})
+		}
+		return list
+	}
+	return []ask{{name, "any", map[string]string{"aws:RequestedRegion": region}}}
+}
+
+func (guard) prefixed(prefix string, tags map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range tags {
+		out[prefix+k] = v
+	}
+	return out
+}
+
+func instanceARN(id string) string {
+	return "arn:aws:ec2:" + region + ":" + number + ":instance/" + id
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/quiesce/quiesce/functions"
+	account "github.com/quiesce/quiesce/local/aws"
+	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/engine"
+	"github.com/quiesce/quiesce/local/runtimeapi"
+	"github.com/quiesce/quiesce/local/sim"
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/workflow"
+)
+
+// guarded takes a set in an emulated account in which every function has the
+// rights of the table and no others, and returns what was denied and how the
+// execution ended.
+func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engine.Execution) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	machines, disks := engine.New(engine.Config{}), sim.New(sim.Config{})
+	a := account.New(account.Config{Disks: disks, Engine: machines, EC2: ec2.Config{Completion: time.Minute, Provision: -1}})
+	defer func() {
+		a.Close()
+		machines.Close()
+		_ = disks.Close()
+	}()
+	operator := awsec2.NewFromConfig(a.Client("operator"))
+	tags := func(id string) map[string]string {
+		list, err := operator.DescribeTags(context.WithoutCancel(t.Context()), &awsec2.DescribeTagsInput{})
+		must(err)
+		found := map[string]string{}
+		for _, tag := range list.Tags {
+			if sdk.ToString(tag.ResourceId) == id {
+				found[sdk.ToString(tag.Key)] = sdk.ToString(tag.Value)
+			}
+		}
+		return found
+	}
+	a.S3.Put(bucket, "helper", []byte("the helper"))
+	must(a.SSM.RegisterDocument("quiesce-helper", []byte(awscloud.Document())))
+	local := &runtimeapi.Local{Handlers: map[string]runtimeapi.Handler{}, Timeouts: functions.Timeouts}
+	var mu sync.Mutex
+	for _, name := range functions.Names {
+		cfg := a.Client(name)
+		cfg.HTTPClient = &http.Client{Transport: guard{rights[name], a.Transport(), tags, func(x ask) {
+			mu.Lock()
+			defer mu.Unlock()
+			denied = append(denied, name+" "+x.action)
+		}}}
+		local.Handlers[name] = runtimeapi.Handler(functions.Table(functions.Deps{Cloud: awscloud.New(cfg, awscloud.Options{
+			AssetBucket: bucket, Document: "quiesce-helper",
+			Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: checksum([]byte("the helper"))}},
+		})})[name])
+	}
+	m, err := workflow.Machine("default", a.FunctionARN)
+	must(err)
+	machines.Deploy("quiesce-snapshot", []byte(workflow.Snapshot()), m, a.Tasks(local))
+	must(disks.Create(t.Context(), "vol-0da7a000000000001", 1<<30, ""))
+	device, err := disks.Attach(t.Context(), "vol-0da7a000000000001")
+	must(err)
+	_, err = a.Rent(t.Context(), ec2.Instance{ID: "i-0abc12345678def90", RootDevice: "/dev/xvda", Tags: map[string]string{cloud.TagOptIn: "true"}}, disks,
+		ec2.Volume{ID: "vol-0b007000000000001", Device: "/dev/xvda", Bytes: 8 << 30, Hollow: true},
+		ec2.Volume{ID: "vol-0da7a000000000001", Device: device, Bytes: 1 << 30, Made: true, Path: device})
+	must(err)
+	must(disks.Format(t.Context(), device, "ext4"))
+	must(disks.Mount(device, "/data"))
+	x, err := machines.Start("quiesce-snapshot", "run-1", json.RawMessage(`{"instanceId":"i-0abc12345678def90"}`))
+	must(err)
+	end, err = machines.Wait(t.Context(), x.ARN)
+	must(err)
+	local.Wait()
+	return denied, end
+}
+
+// A whole run's real requests, with their resources and tags, are let through.
+func TestRunIsAllowedWhatItAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		denied, end := guarded(t, grants)
+		if len(denied) > 0 || end.Status != engine.Succeeded {
+			t.Errorf("denied %v; ended %s %s %s", denied, end.Status, end.Error, end.Cause)
+		}
+	})
+}
+
+// Without one of its rights the run is denied exactly that.
+func TestRunNeedsItsRights(t *testing.T) {
+	for _, c := range []struct{ step, sid string }{
+		{"precheck", "CommandOptedIn"}, {"precheck", "ByThisDocument"}, {"freeze", "FollowCommand"},
+		{"snapshot", "SnapshotOptedIn"}, {"snapshot", "OfItsVolumes"}, {"snapshot", "AsARun"}, {"snapshot", "TagAtCreation"},
+		{"tag", "LabelTheRunsOwn"}, {"poll-status", "LookAtSnapshots"}, {"thaw", "Publish"},
+	} {
+		t.Run(c.step+" "+c.sid, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				less := map[string][]grant{}
+				for step, list := range grants {
+					less[step] = slices.DeleteFunc(slices.Clone(list), func(g grant) bool { return step == c.step && g.sid == c.sid })
+				}
+				denied, _ := guarded(t, less)
+				if len(denied) == 0 || slices.ContainsFunc(denied, func(d string) bool { return !strings.HasPrefix(d, c.step+" ") }) {
+					t.Errorf("got %v denied", denied)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatNobodyMayDo(t *testing.T) {
+	instance, snapshot := instanceARN("i-1"), "arn:aws:ec2:"+region+"::snapshot/snap-1"
+	optIn := map[string]string{"ssm:resourceTag/quiesce:opt-in": "true", "aws:ResourceTag/quiesce:opt-in": "true"}
+	of := func(run, named string) map[string]string {
+		return map[string]string{"aws:ResourceTag/quiesce:run": run, "aws:RequestTag/quiesce:run": named}
+	}
+	for _, c := range []struct {
+		step  string
+		ask   ask
+		allow bool
+	}{
+		{"freeze", ask{"ssm:SendCommand", instance, optIn}, true},
+		{"freeze", ask{"ssm:SendCommand", instance, map[string]string{"ssm:resourceTag/quiesce:opt-in": "false"}}, false},
+		{"freeze", ask{"ssm:SendCommand", instance, nil}, false},
+		{"freeze", ask{"ssm:SendCommand", "arn:aws:ssm:" + region + "::document/AWS-RunShellScript", optIn}, false},
+		{"snapshot", ask{"ssm:SendCommand", instance, optIn}, false},
+		{"snapshot", ask{"ec2:CreateSnapshots", instance, optIn}, true},
+		{"snapshot", ask{"ec2:CreateSnapshots", instance, nil}, false},
+		{"snapshot", ask{"ec2:CreateSnapshots", snapshot, map[string]string{"aws:RequestTag/quiesce:run": "r"}}, true},
+		{"snapshot", ask{"ec2:CreateSnapshots", snapshot, map[string]string{"aws:RequestTag/Name": "r"}}, false},
+		{"snapshot", ask{"ec2:CreateTags", snapshot, of("r", "r")}, false},
+		{"tag", ask{"ec2:CreateTags", snapshot, of("r", "r")}, true},
+		{"tag", ask{"ec2:CreateTags", snapshot, of("r", "another")}, false},
+		{"tag", ask{"ec2:CreateTags", snapshot, map[string]string{"aws:RequestTag/quiesce:run": "r"}}, false},
+		{"tag", ask{"ec2:CreateTags", snapshot, map[string]string{"aws:ResourceTag/quiesce:run": "r"}}, false},
+		{"tag", ask{"ec2:CreateTags", instance, of("r", "r")}, false},
+		{"wake", ask{"s3:GetObject", there["work"] + "/fleet/f/targets.json", nil}, false},
+		{"report", ask{"s3:GetObject", there["work"] + "/tokens/snap-1", nil}, false},
+		{"precheck", ask{"ec2:DescribeInstances", "any", map[string]string{"aws:RequestedRegion": "us-east-1"}}, false},
+	} {
+		if got := allows(grants[c.step], []policy.OptIn{policy.Default().OptIn}, c.ask); got != c.allow {
+			t.Errorf("%s, %s on %s with %v: allowed %t", c.step, c.ask.action, c.ask.resource, c.ask.keys, got)
+		}
+	}
+	for step, list := range grants {
+		for _, g := range list {
+			for _, action := range g.actions {
+				if strings.Contains(action, "Delete") || strings.Contains(action, "Stop") || strings.Contains(action, "Terminate") || strings.HasPrefix(action, "iam:") {
+					t.Errorf("%s may %s", step, action)
+				}
+			}
+		}
+	}
+}
