@@ -41,7 +41,7 @@ type Options struct {
 	AgentLatency time.Duration
 	Completion   time.Duration // until a set is complete
 	Faults       []string
-	Binaries     string // folder of bootstrap and quiesce-guest; empty: beside this program, or built
+	Binaries     string                    // folder of bootstrap and quiesce-guest; empty: beside this program, or built
 	Tune         func(*policy.Application) // changes what the policy says of a server; may be nil
 	Simulate     bool
 	Keep         bool

@@ -62,7 +62,7 @@ func TestEveryKindOfAStepIsReachable(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					for _, k := range []fault.Kind{fault.KillHelper, fault.ForeignThaw, fault.ForeignFreeze, fault.StopExecution} {
+					for _, k := range []fault.Kind{fault.KillHelper, fault.ForeignThaw, fault.ForeignFreeze, fault.StopExecution, fault.KillSession, fault.LongQuery} {
 						p.On(k, func(context.Context) {})
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)

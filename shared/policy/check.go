@@ -62,6 +62,9 @@ func (c *complaints) freeze(p Policy) {
 	if f.Root != Refuse && f.Root != Allow {
 		c.add("freeze.root", "wants refuse or allow, got %q", f.Root)
 	}
+	if !f.Enabled && p.Application.NeedsFreeze() {
+		c.add("freeze.enabled", "is false, but what %s wrote is sure to be on its volumes only by a freeze", p.Application.Kind)
+	}
 	switch {
 	case len(f.Mounts) > 64:
 		c.add("freeze.mounts", "wants at most 64 mounts, got %d", len(f.Mounts))

@@ -89,6 +89,10 @@ func (a Application) Server() bool {
 	return ok
 }
 
+// NeedsFreeze reports that a server at rest is not yet on its disks: what it
+// wrote to its files may be in the kernel's memory alone until they are frozen.
+func (a Application) NeedsFreeze() bool { return a.Server() }
+
 // Unbuilt reports that the kind is known, and no run can do it yet.
 func (a Application) Unbuilt() bool {
 	return a.Kind == VSS || a.Server() && a.Kind != MariaDB

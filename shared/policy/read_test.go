@@ -72,6 +72,7 @@ var refusals = []struct {
 	{name: "a lock's limit where there is none", text: "application: {kind: postgresql, ftwrlWaitTimeout: 5}\n", schema: sees, want: "1:51: application.ftwrlWaitTimeout: is given, but kind is postgresql"},
 	{name: "too long a wait", text: "application: {kind: mariadb, ftwrlWaitTimeout: 181}\n", schema: sees, want: "1:48: application.ftwrlWaitTimeout: wants 0-180, got 181"},
 	{name: "an unknown sort of query", text: "application: {kind: mariadb, killLongQueryType: update}\n", schema: sees, want: `1:49: application.killLongQueryType: wants select or all, got "update"`},
+	{name: "a server without a freeze", text: "application: {kind: mariadb}\nfreeze: {enabled: false}\n", schema: sees, want: "2:19: freeze.enabled: is false, but what mariadb wrote is sure to be on its volumes only by a freeze"},
 	{name: "retries of a server", text: "application: {kind: mariadb, retries: 1}\n", schema: sees, want: "1:39: application.retries: is given, but kind is mariadb, which tries until timeoutSeconds"},
 	{name: "mounts with vss", text: "application: {kind: vss}\nfreeze: {mounts: [/a]}\n", want: "2:18: freeze.mounts: is given, but with kind vss Windows itself holds the filesystems"},
 	{name: "a path with a quote", text: "application:\n  kind: script\n  preScript: /opt/a'b\n  postScript: /b\n", want: `3:14: application.preScript: has the character '\'', which is not allowed in a path`},

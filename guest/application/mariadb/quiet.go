@@ -126,7 +126,7 @@ func (a *adapter) blame(ctx context.Context, err error, waited time.Duration) er
 	if asked != nil || len(list) == 0 {
 		return err
 	}
-	return fault.Wrap(fault.ApplicationBusy, err, "the lock was not had in %v, and %s", waited.Round(time.Second), list[0])
+	return fault.New(fault.ApplicationBusy, "the lock was not had in %v: %s", waited.Round(time.Second), list[0])
 }
 
 // kill ends the queries that have run for longer than the policy lets the lock
