@@ -2,12 +2,13 @@
 // steps of a deployment cannot be of different versions. The configured
 // handler names the step.
 //
-//	_HANDLER                     precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag or wake
+//	_HANDLER                     precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag, wake,
+//	                             resolve-targets, arrange or report
 //	QUIESCE_DOCUMENT             name or ARN of the command document
 //	QUIESCE_DOCUMENT_HASH        its SHA-256 in hex; empty: its content is not pinned
 //	QUIESCE_BUS                  name or ARN of the event bus; empty: the account's default bus
 //	QUIESCE_ASSET_BUCKET         the bucket that holds the helper
-//	QUIESCE_TOKEN_BUCKET         the bucket of those who wait for a set; empty: the asset bucket
+//	QUIESCE_TOKEN_BUCKET         the bucket of those who wait for a set, and of fleets' lists; empty: the asset bucket
 //	QUIESCE_HELPER_KEY_AMD64     its key there, for each architecture
 //	QUIESCE_HELPER_KEY_ARM64
 //	QUIESCE_HELPER_SHA256_AMD64  and its SHA-256 in hex
