@@ -28,6 +28,9 @@ var (
 		"functions/snapshot", "functions/tag", "functions/thaw", "functions/wake")
 	providers = own("shared/cloud/awscloud", "shared/cloud/alicloud")
 	laptop    = own("local", "cmd", "infra")
+	// subscriber is a program of its own, to be copied: a Lambda function that
+	// stands on the events alone. It lies beside them, and nothing imports it.
+	subscriber = own("events/example")
 )
 
 // rules is the direction of imports: no package under of, but for those under
@@ -38,7 +41,7 @@ var rules = []struct {
 }{
 	{steps, nil, join(sdks, providers, laptop, own("guest", "workflow")),
 		"a step runs on every cloud: it knows ports and nouns alone"},
-	{own("shared", "events"), providers, join(sdks, providers, laptop, own("functions", "guest", "workflow")),
+	{own("shared", "events"), join(providers, subscriber), join(sdks, providers, laptop, own("functions", "guest", "workflow")),
 		"the nouns, ports and events are what everything else stands on"},
 	{providers, nil, join(lambdaRT, fcRT, laptop, own("functions", "guest", "workflow")),
 		"a provider must not know what it is used for"},
@@ -48,7 +51,7 @@ var rules = []struct {
 		"a definition is checked and run without any cloud"},
 	{own("functions"), nil, laptop,
 		"what is deployed does not carry the emulated clouds"},
-	{own(""), own("functions/lambda"), lambdaRT,
+	{own(""), join(own("functions/lambda"), subscriber), lambdaRT,
 		"only the edge to Lambda knows its library"},
 	{own(""), own("functions/fc"), fcRT,
 		"only the edge to Function Compute knows its library"},
@@ -56,6 +59,8 @@ var rules = []struct {
 		"each edge carries one cloud's SDK, because size is start-up time"},
 	{own("functions/fc"), nil, join(awsSDK, own("shared/cloud/awscloud")),
 		"each edge carries one cloud's SDK, because size is start-up time"},
+	{subscriber, nil, join(aliyunSDK, fcRT, providers, laptop, own("functions", "guest", "workflow", "shared")),
+		"whoever copies the example needs the events of Quiesce and nothing else of it"},
 	{own(""), own("infra"), own("infra"),
 		"nothing stands on the infrastructure's code, which is heavy and runs elsewhere"},
 }
@@ -139,6 +144,9 @@ func TestRulesBite(t *testing.T) {
 		{"/shared/cloud/awscloud", "github.com/aws/aws-sdk-go-v2/service/ec2", 0},
 		{"/shared/cloud/awscloud", module + "/functions/freeze", 1},
 		{"/shared/cloud", "github.com/aws/smithy-go", 1},
+		{"/events", "github.com/aws/aws-lambda-go/lambda", 2},
+		{"/events/example", "github.com/aws/aws-lambda-go/lambda", 0},
+		{"/events/example", module + "/shared/cloud", 1},
 		{"/guest/session", module + "/shared/cloud", 1},
 		{"/guest/session", module + "/shared/protocol", 0},
 	} {
