@@ -5,7 +5,7 @@ LAMBDA  := -tags lambda.norpc -trimpath -ldflags='-s -w'
 ARCH    := $(shell $(GO) env GOARCH)
 export CGO_ENABLED ?= 0
 
-.PHONY: help run test check build package synth deploy lint-infra bench deps clean
+.PHONY: help run test check build dist package synth deploy lint-infra bench deps clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,19 +27,22 @@ build: ## Build the command, the Lambda binary and the helper for this machine i
 	$(GO) build $(LAMBDA) -o bin/bootstrap ./functions/lambda
 	$(GO) build -trimpath -ldflags='-s -w' -o bin/quiesce-guest ./guest
 
-package: ## Build what is deployed, for both architectures, into dist/.
+dist: # What the stack deploys: the functions, and the helper for both architectures.
+	GOOS=linux GOARCH=arm64 $(GO) build $(LAMBDA) -o dist/arm64/bootstrap ./functions/lambda
 	@for arch in arm64 amd64; do \
-	  GOOS=linux GOARCH=$$arch $(GO) build $(LAMBDA) -o dist/$$arch/bootstrap ./functions/lambda && \
 	  GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags='-s -w' -o dist/$$arch/quiesce-guest ./guest || exit 1; done
+
+package: dist ## Build what is deployed, for both architectures, into dist/.
+	GOOS=linux GOARCH=amd64 $(GO) build $(LAMBDA) -o dist/amd64/bootstrap ./functions/lambda
 	@ls -l dist/*/*
 
 node_modules: package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund && touch node_modules
 
-synth: package node_modules ## Write the AWS template into cdk.out; needs no account. ARGS='-c policies=policies' and so on.
+synth: dist node_modules ## Write the AWS template into cdk.out; needs no account. ARGS='-c policies=policies' and so on.
 	npx cdk synth --quiet $(ARGS)
 
-deploy: package node_modules ## Deploy it into the account and Region of the environment.
+deploy: dist node_modules ## Deploy it into the account and Region of the environment.
 	npx cdk deploy $(ARGS)
 
 lint-infra: ARGS += -c policies=policies
