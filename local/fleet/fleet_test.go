@@ -11,10 +11,10 @@ import (
 	"github.com/quiesce/quiesce/shared/run"
 )
 
-// size is a tenth under the race detector, which makes it ten times as slow.
+// size is a small part under the race detector, which makes it ten times as slow.
 func size(n int) int {
 	if slow {
-		return n / 10
+		return n / 20
 	}
 	return n
 }
@@ -50,8 +50,8 @@ func TestLargeFleetKeepsPace(t *testing.T) {
 
 // Whatever is drawn: no run fails for the quota.
 func TestNoRunFailsByThrottling(t *testing.T) {
-	for seed := range uint64(5) {
-		r, _ := simulate(t, Options{Instances: size(1000), Seed: seed, Failures: int(seed)})
+	for seed := range uint64(4) {
+		r, _ := simulate(t, Options{Instances: max(size(1000), 150), Seed: seed, Failures: int(seed)})
 		if r.Fleet.FailedByThrottling != 0 || r.Fleet.FrozenWaitSeconds != 0 || !r.Good() {
 			t.Errorf("seed %d: %+v", seed, r.Fleet)
 		}
@@ -63,16 +63,16 @@ func TestNoRunFailsByThrottling(t *testing.T) {
 func TestWithoutSlotsTheQuotaBites(t *testing.T) {
 	before := targets.Pace
 	defer func() { targets.Pace = before }()
-	targets.Pace.Burst = 500
-	r, _ := simulate(t, Options{Instances: 500, Seed: 1})
-	if r.Good() || r.Fleet.FailedByThrottling < 100 || r.Fleet.FrozenWaitSeconds < 1 {
+	targets.Pace.Burst = 300
+	r, _ := simulate(t, Options{Instances: 300, Seed: 1})
+	if r.Good() || r.Fleet.FailedByThrottling < 50 || r.Fleet.FrozenWaitSeconds < 1 {
 		t.Errorf("got %+v", r.Fleet)
 	}
 }
 
 func TestSameSeedSameFleet(t *testing.T) {
-	one, _ := simulate(t, Options{Instances: 300, Failures: 2, Seed: 7})
-	two, _ := simulate(t, Options{Instances: 300, Failures: 2, Seed: 7})
+	one, _ := simulate(t, Options{Instances: 150, Failures: 2, Seed: 7})
+	two, _ := simulate(t, Options{Instances: 150, Failures: 2, Seed: 7})
 	one.WallSeconds, two.WallSeconds = 0, 0
 	if !reflect.DeepEqual(one, two) {
 		t.Errorf("got %+v and %+v", one, two)
@@ -86,12 +86,12 @@ func TestErrorBudget(t *testing.T) {
 		failed  int
 		good    bool
 	}{
-		{Options{Instances: 300, Failures: 1}, run.FleetWithErrors, 1, true},
-		{Options{Instances: 300, Failures: 30}, run.FleetWithErrors, 30, true},
-		{Options{Instances: 300, Failures: 3, MaxErrors: "3"}, run.FleetWithErrors, 3, true},
-		{Options{Instances: 300, Failures: 3, MaxErrors: "1%"}, run.FleetWithErrors, 3, true},
-		{Options{Instances: 300, Failures: 1, MaxErrors: "0"}, run.FleetFailed, 1, false},
-		{Options{Instances: 300, Failures: 30, MaxErrors: "3"}, run.FleetFailed, 4, false},
+		{Options{Instances: 150, Failures: 1}, run.FleetWithErrors, 1, true},
+		{Options{Instances: 150, Failures: 30}, run.FleetWithErrors, 30, true},
+		{Options{Instances: 150, Failures: 3, MaxErrors: "3"}, run.FleetWithErrors, 3, true},
+		{Options{Instances: 150, Failures: 3, MaxErrors: "2%"}, run.FleetWithErrors, 3, true},
+		{Options{Instances: 150, Failures: 1, MaxErrors: "0"}, run.FleetFailed, 1, false},
+		{Options{Instances: 150, Failures: 30, MaxErrors: "3"}, run.FleetFailed, 4, false},
 		{Options{Instances: 20, Failures: 20}, run.FleetFailed, 20, false},
 		{Options{Instances: 20, Failures: 0, MaxErrors: "0"}, run.FleetCompleted, 0, true},
 	} {
