@@ -22,9 +22,10 @@ type command struct {
 }
 
 // intoTheWindow starts a run whose window is long and returns when it is open.
-func intoTheWindow(t *testing.T) *command {
+func intoTheWindow(t *testing.T, flags ...string) *command {
 	t.Helper()
-	c := &command{Cmd: exec.Command(filepath.Join(binariesOf(t), "quiesce"), "run", "--api-latency", "CreateSnapshots=20s"), rest: make(chan string, 1)}
+	flags = append([]string{"run", "--api-latency", "CreateSnapshots=20s"}, flags...)
+	c := &command{Cmd: exec.Command(filepath.Join(binariesOf(t), "quiesce"), flags...), rest: make(chan string, 1)}
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := c.StdoutPipe()
 	if err != nil {

@@ -30,8 +30,9 @@ func Make(kinds map[string]New, options protocol.Application, journal Journal) (
 
 // Adapter is one application on this machine for one session. Its methods are
 // called one at a time, in the order Quiesce, StillHeld, Release, and never
-// while a filesystem is frozen: even a read may hang then. Each returns soon
-// after its ctx has ended.
+// while a filesystem is frozen: even a read may hang then. Only a Release comes
+// all the same after a thaw that failed. Each returns soon after its ctx has
+// ended.
 type Adapter interface {
 	// Look finds the server and reports it. It changes nothing and is called
 	// outside of any session, when a run is planned. Codes:

@@ -88,14 +88,17 @@ func (f folders) args() []string {
 func (s *Server) Start(ctx context.Context, p database.Place) error {
 	s.place = p
 	f := foldersOf(p)
-	for _, dir := range []string{f.data, f.log} {
+	// A server that starts removes what others have in its folder for temporary
+	// tables, hence each has its own.
+	tmp := filepath.Join(p.Room, "install-tmp")
+	for _, dir := range []string{f.data, f.log, tmp} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
 	}
 	args := append([]string{"--no-defaults", "--user=root", "--auth-root-authentication-method=socket", "--auth-root-socket-user=root",
-		"--skip-test-db", "--skip-name-resolve"}, f.args()...)
-	install := process.Spec{Path: program("mariadb-install-db"), Args: args, Env: p.Env}
+		"--skip-test-db", "--skip-name-resolve", "--tmpdir=" + tmp}, f.args()...)
+	install := process.Spec{Path: program("mariadb-install-db"), Args: args, Env: append([]string{"TMPDIR=" + tmp}, p.Env...)}
 	if _, err := install.Run(ctx); err != nil {
 		return err
 	}
