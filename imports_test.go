@@ -24,8 +24,8 @@ var (
 	lambdaRT  = []string{"github.com/aws/aws-lambda-go"}
 	fcRT      = []string{"github.com/aliyun/fc-runtime-go-sdk"}
 	sdks      = join(awsSDK, aliyunSDK, lambdaRT, fcRT)
-	steps     = own("functions/await", "functions/freeze", "functions/pollstatus", "functions/precheck", "functions/runprescript",
-		"functions/snapshot", "functions/tag", "functions/thaw", "functions/wake")
+	steps     = own("functions/arrange", "functions/await", "functions/freeze", "functions/pollstatus", "functions/precheck", "functions/report", "functions/runprescript",
+		"functions/snapshot", "functions/tag", "functions/targets", "functions/thaw", "functions/wake")
 	providers = own("shared/cloud/awscloud", "shared/cloud/alicloud")
 	laptop    = own("local", "cmd", "infra")
 	// subscriber is a program of its own, to be copied: a Lambda function that
