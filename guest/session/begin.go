@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"time"
 
 	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/shared/fault"
@@ -77,6 +78,8 @@ func (s *session) adapt(app protocol.Application) (application.Adapter, error) {
 	if app.Kind == "script" {
 		return &scripts{host: s.host, run: s.run, app: app, ran: s.ran}, nil
 	}
+	left := time.Duration(s.rec.EndsAt.Mono - s.host.Stamp().Mono)
+	app.HoldSeconds = int(left/time.Second) + 1
 	return s.host.Application(app, s.journal)
 }
 

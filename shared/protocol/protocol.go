@@ -77,6 +77,10 @@ type Application struct {
 	OptionFile string `json:"optionFile,omitempty"` // absolute, root's or the server's own
 	Mode       string `json:"mode,omitempty"`       // one of the kind's; empty: its default
 
+	// HoldSeconds is when a hold that outlives its connection must end by
+	// itself; the session sets it, to its own end.
+	HoldSeconds int `json:"holdSeconds,omitempty"`
+
 	// Limits of the wait for a lock, named as Percona's tool names them.
 	FTWRLWaitTimeout       int    `json:"ftwrlWaitTimeout,omitempty"`       // seconds to wait for quiet; 0: look once
 	FTWRLWaitThreshold     int    `json:"ftwrlWaitThreshold,omitempty"`     // seconds from which on a query is long; 0: 60

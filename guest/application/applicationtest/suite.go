@@ -24,8 +24,10 @@ type Rig struct {
 	// Holds is false for a kind whose quiesce lets writers go on.
 	Holds bool
 
-	// Kill ends the session of that id from outside.
-	Kill func(t *testing.T, session string)
+	// Kill ends the session of that id from outside. Outlives is true for a kind
+	// whose hold does not end with it.
+	Kill     func(t *testing.T, session string)
+	Outlives bool
 
 	// Occupy holds a quiesce off; going tells whether what does so goes on,
 	// and end ends it.
@@ -206,7 +208,9 @@ func killed(t *testing.T, r Rig) {
 	before := r.Settings(t)
 	a, held, _ := r.quiesce(t)
 	r.Kill(t, held.SessionID)
-	r.goes(t)
+	if !r.Outlives {
+		r.goes(t)
+	}
 	err := a.StillHeld(t.Context())
 	if fault.CodeOf(err) != fault.HoldLost {
 		t.Errorf("got %v, want HoldLost", err)
@@ -218,6 +222,7 @@ func killed(t *testing.T, r Rig) {
 	if _, err := a.Release(t.Context()); err != nil {
 		t.Errorf("release: %v", err)
 	}
+	r.goes(t)
 	if after := r.Settings(t); after != before {
 		t.Errorf("the settings were %s and are %s", before, after)
 	}

@@ -207,10 +207,7 @@ func awake(t *testing.T, s *server.Server) {
 // on: here the process that makes it is stopped.
 func TestRealSlowCheckpoint(t *testing.T) {
 	servers(t, func(t *testing.T, s *server.Server) {
-		rows, err := s.Query(t.Context(), "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
-		must(t, err)
-		var pid int
-		fmt.Sscan(rows[0][0], &pid)
+		pid := checkpointer(t, s)
 		for _, mode := range []string{Checkpoint, Backup} {
 			a, err := New(protocol.Application{Socket: s.Socket(), Mode: mode, TimeoutSeconds: 1}, nil)
 			must(t, err)

@@ -1,0 +1,106 @@
+// Package redis is a real Redis server of a local run.
+package redis
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/quiesce/quiesce/local/database/process"
+)
+
+const account = "redis"
+
+// Server is one server, running or not. All its files are in one folder.
+type Server struct {
+	Path     string   // of the program; empty: this system's
+	Root     string   // of another system that the program is from; empty: this one's
+	Data     string   // where its files are
+	Dir      string   // short and private, for the socket and the log
+	Settings []string // name value
+	Env      []string
+	Own      func(int) error
+
+	as      process.Account
+	process *process.Process
+	client  *redis.Client
+}
+
+// Find is this system's server; empty for none.
+func Find() string {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// Missing tells why no server can run here; empty if one can.
+func Missing() string {
+	switch {
+	case os.Geteuid() != 0:
+		return "root, to run the server as its own account"
+	case Find() == "":
+		return "redis-server (scripts/deps installs it)"
+	}
+	return ""
+}
+
+// Start returns when the server has loaded its files and answers.
+func (s *Server) Start(ctx context.Context) (err error) {
+	if s.as, err = process.Lookup(account); err != nil {
+		return err
+	}
+	for _, dir := range []string{s.Data, s.Dir} {
+		if err := s.as.Give(dir); err != nil {
+			return err
+		}
+	}
+	if s.Path == "" {
+		s.Path = Find()
+	}
+	args := []string{"--port", "0", "--unixsocket", s.Socket(), "--dir", s.Data, "--daemonize", "no"}
+	for _, setting := range s.Settings {
+		name, value, _ := strings.Cut(setting, " ")
+		args = append(args, "--"+name, value)
+	}
+	spec := process.Spec{
+		Account: s.as, Root: s.Root, Path: s.Path, Args: args, Dir: s.Dir, Env: s.Env,
+		Log: filepath.Join(s.Dir, "log"), Own: s.Own,
+	}
+	s.client = redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, ContextTimeoutEnabled: true})
+	if s.process, err = spec.Start(); err != nil {
+		return err
+	}
+	return s.process.Ready(ctx, func(ctx context.Context) error {
+		err := s.client.Ping(ctx).Err()
+		if redis.HasErrorPrefix(err, "NOAUTH") {
+			return nil // it answers, to those who know its password
+		}
+		return err
+	})
+}
+
+// Stop ends the server as its operator does; what it had acknowledged is in its
+// files, or lost with the pause that it is in.
+func (s *Server) Stop(ctx context.Context) error {
+	if s.process == nil {
+		return nil
+	}
+	_ = s.client.Close()
+	return s.process.Stop(ctx, syscall.SIGTERM)
+}
+
+// Socket is where it listens.
+func (s *Server) Socket() string { return filepath.Join(s.Dir, "s") }
+
+// Client is for the load and the checks.
+func (s *Server) Client() *redis.Client { return s.client }
+
+// PID is the server's first process.
+func (s *Server) PID() int { return s.process.PID }
