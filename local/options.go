@@ -106,15 +106,13 @@ func (o Options) Policy(pre, post string) policy.Policy {
 	p := policy.Default()
 	p.Name = "local"
 	p.Application.TimeoutSeconds, p.Application.Retries = o.Timeout, o.Retries
-	switch o.App {
-	case Ledger:
+	switch {
+	case o.App == Ledger:
 		p.Application.Kind, p.Application.PreScript, p.Application.PostScript = policy.Script, pre, post
-	default:
-		if isServer(o.App) {
-			p.Application.Kind = o.App
-		}
-	case Script:
+	case o.App == Script:
 		p.Application.Kind, p.Application.PreScript, p.Application.PostScript = policy.Script, o.PreScript, o.PostScript
+	case isServer(o.App):
+		p.Application.Kind = o.App
 	}
 	p.Freeze.Enabled, p.Freeze.DeadlineSeconds = !o.NoFreeze, o.Deadline
 	p.OnFailure = policy.OnFailure(o.OnFailure)
