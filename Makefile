@@ -1,8 +1,8 @@
 # Quiesce. `make help` lists the targets.
 SHELL   := /bin/bash
 GO      ?= go
-LAMBDA  := -tags lambda.norpc -trimpath -ldflags='-s -w'
-ARCH    := $(shell $(GO) env GOARCH)
+STRIP   := -ldflags='-s -w'
+LAMBDA  := -tags lambda.norpc $(STRIP)
 export CGO_ENABLED ?= 0
 
 .PHONY: help run test check build dist package synth deploy lint-infra bench deps clean
@@ -25,15 +25,15 @@ check:
 build: ## Build the command, the Lambda binary and the helper for this machine into bin/.
 	$(GO) build -o bin/quiesce ./cmd/quiesce
 	$(GO) build $(LAMBDA) -o bin/bootstrap ./functions/lambda
-	$(GO) build -trimpath -ldflags='-s -w' -o bin/quiesce-guest ./guest
+	$(GO) build $(STRIP) -o bin/quiesce-guest ./guest
 
 dist: # What the stack deploys: the functions, and the helper for both architectures.
-	GOOS=linux GOARCH=arm64 $(GO) build $(LAMBDA) -o dist/arm64/bootstrap ./functions/lambda
+	GOOS=linux GOARCH=arm64 $(GO) build -trimpath $(LAMBDA) -o dist/arm64/bootstrap ./functions/lambda
 	@for arch in arm64 amd64; do \
-	  GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags='-s -w' -o dist/$$arch/quiesce-guest ./guest || exit 1; done
+	  GOOS=linux GOARCH=$$arch $(GO) build -trimpath $(STRIP) -o dist/$$arch/quiesce-guest ./guest || exit 1; done
 
 package: dist ## Build what is deployed, for both architectures, into dist/.
-	GOOS=linux GOARCH=amd64 $(GO) build $(LAMBDA) -o dist/amd64/bootstrap ./functions/lambda
+	GOOS=linux GOARCH=amd64 $(GO) build -trimpath $(LAMBDA) -o dist/amd64/bootstrap ./functions/lambda
 	@ls -l dist/*/*
 
 node_modules: package-lock.json

@@ -39,7 +39,7 @@ func build(ctx context.Context, ready, dir string) (binaries, error) {
 	for _, b := range []struct{ out, pkg, tags string }{
 		{made.bootstrap, "./functions/lambda", "lambda.norpc"}, {made.helper, "./guest", ""},
 	} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-tags", b.tags, "-o", b.out, b.pkg)
+		cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-tags", b.tags, "-o", b.out, b.pkg)
 		cmd.Dir = root
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH)
 		if out, err := cmd.CombinedOutput(); err != nil {
