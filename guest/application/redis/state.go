@@ -77,7 +77,7 @@ func (s *state) read(info string) {
 		s.busy = "a failover is in progress"
 	case on("aof_rewrite_in_progress"), on("aof_rewrite_scheduled"):
 		s.busy = "the append-only file is being rewritten"
-	case s.aof && on("aof_buffer_length"), on("aof_pending_bio_fsync"):
+	case s.aof && on("aof_buffer_length"):
 		s.busy = "the append-only file has not taken all writes yet"
 	case !s.aof && on("rdb_bgsave_in_progress"):
 		s.busy = "a snapshot file is being written"

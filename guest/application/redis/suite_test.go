@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/quiesce/quiesce/guest/application/applicationtest"
 	server "github.com/quiesce/quiesce/local/database/redis"
@@ -84,7 +85,11 @@ func occupy(t *testing.T, s *server.Server) (func() bool, func()) {
 			must(t, syscall.Kill(children[0], syscall.SIGUSR1)) // by which the server ends its children itself
 		}
 		for going() {
-			tell(t, s, "PING")
+			time.Sleep(time.Millisecond)
+		}
+		tell(t, s, command) // a quick one, since the next is judged by how long the last one took
+		for going() {
+			time.Sleep(time.Millisecond)
 		}
 	}
 }
