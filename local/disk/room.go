@@ -84,7 +84,8 @@ func (r *Room) open() error {
 		return err
 	}
 	r.journal = journal
-	if err := unix.Flock(int(journal.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	// One who sweeps may hold it for a moment, to find that it is empty.
+	if err := unix.Flock(int(journal.Fd()), unix.LOCK_EX); err != nil {
 		return err
 	}
 	boot, err := bootID()

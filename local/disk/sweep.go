@@ -54,6 +54,9 @@ func sweep(dir string) (bool, error) {
 	if err := unix.Flock(int(journal.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return false, nil // its owner lives, or another sweeps
 	}
+	if info, err := journal.Stat(); err == nil && info.Size() == 0 {
+		return sweepEmpty(dir) // nobody has entered himself as the owner yet
+	}
 	entries, err := readJournal(journal)
 	if err != nil {
 		return false, err
@@ -80,6 +83,6 @@ func sweepEmpty(dir string) (bool, error) {
 	if err != nil || time.Since(info.ModTime()) < time.Minute {
 		return false, nil
 	}
-	err = os.Remove(dir)
+	err = os.RemoveAll(dir)
 	return err == nil, err
 }

@@ -223,3 +223,25 @@ func BenchmarkSnapshot(b *testing.B) {
 		})
 	}
 }
+
+// A room that is being made is nobody's yet, and stays.
+func TestSweepLeavesARoomThatIsBeingMade(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, roomPrefix+"new")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, journalName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if swept, err := Sweep(parent); len(swept) > 0 || err != nil {
+		t.Errorf("swept %v, %v", swept, err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(dir, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if swept, err := Sweep(parent); len(swept) != 1 || err != nil {
+		t.Errorf("an old one: swept %v, %v", swept, err)
+	}
+}
