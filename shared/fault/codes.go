@@ -79,7 +79,7 @@ var table = map[Code]entry{
 	SnapshotOutcomeUnknown: {true, "Nothing yet: the run's tag is looked up before any other attempt."},
 	SnapshotFailed:         {false, "Start a new run; the failed set is not restorable."},
 	SnapshotTimedOut:       {false, "Look at the snapshots in the console; the set may still complete."},
-	ThawFailed:             {true, "Look at the instance now: `quiesce thaw`, else `fsfreeze -u`, else SysRq-j."},
+	ThawFailed:             {true, "Look at the instance now: `quiesce-guest thaw`, else `fsfreeze -u`, else SysRq-j."},
 	Internal:               {true, "Report it with the execution's history; the instance was released."},
 }
 
