@@ -5,10 +5,14 @@ package main
 import (
 	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/guest/application/mariadb"
+	"github.com/quiesce/quiesce/guest/application/postgresql"
+	"github.com/quiesce/quiesce/guest/application/redis"
 )
 
 // applications is the one table of the kinds that the helper can quiesce
 // besides scripts, each with its adapter's constructor.
 var applications = map[string]application.New{
-	"mariadb": mariadb.New,
+	"mariadb":       mariadb.New,
+	postgresql.Kind: postgresql.New,
+	redis.Kind:      redis.New,
 }

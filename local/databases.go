@@ -8,6 +8,8 @@ import (
 
 	"github.com/quiesce/quiesce/local/database"
 	"github.com/quiesce/quiesce/local/database/mariadb"
+	"github.com/quiesce/quiesce/local/database/postgresql"
+	"github.com/quiesce/quiesce/local/database/redis"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/shared/policy"
@@ -19,8 +21,11 @@ import (
 var servers = map[string]struct {
 	open    func() database.Database
 	missing func() string // what this host lacks; empty for nothing
+	holds   bool          // quiesced, it lets no write through
 }{
-	policy.MariaDB: {func() database.Database { return mariadb.New() }, mariadb.Missing},
+	policy.MariaDB:    {func() database.Database { return mariadb.New() }, mariadb.Missing, true},
+	policy.PostgreSQL: {func() database.Database { return postgresql.New() }, postgresql.Missing, false},
+	policy.Redis:      {func() database.Database { return redis.New() }, redis.Missing, true},
 }
 
 func isServer(app string) bool {
@@ -33,6 +38,7 @@ func isServer(app string) bool {
 type databaseStage struct {
 	*realStage
 	database database.Database
+	holds    bool
 	tune     func(*policy.Application)
 	settings string // of the server before the run
 }
@@ -84,7 +90,7 @@ func (s *databaseStage) acks(ctx context.Context) ([]ledger.Ack, error) {
 
 // read lets a second server live on the restored volumes, all mounted at once.
 func (s *databaseStage) read(ctx context.Context, volumes []member, proved run.Consistency) (*restored, error) {
-	found := &restored{served: true}
+	found := &restored{served: true, holds: s.holds}
 	var folders []string
 	for i, v := range volumes {
 		disk, err := s.mountRestored(ctx, i, v)

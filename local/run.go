@@ -99,7 +99,7 @@ func open(ctx context.Context, o Options, tell Progress) (stage, string, error) 
 		return nil, "", err
 	}
 	if server, ok := servers[o.App]; ok {
-		return &databaseStage{realStage: s, database: server.open(), tune: o.Tune}, "", nil
+		return &databaseStage{realStage: s, database: server.open(), holds: server.holds, tune: o.Tune}, "", nil
 	}
 	return s, "", nil
 }
@@ -245,7 +245,7 @@ func theCase(state run.State, s stage, contents *restored, acks []ledger.Ack) le
 	if c.Window = ledger.WindowOf(e); !c.Window.IsZero() {
 		c.Disks = contents.disks
 	}
-	if contents.served && state.Verdict.Consistency == run.Application {
+	if contents.holds && state.Verdict.Consistency == run.Application {
 		// The server held its writers from here on, before any freeze, and to
 		// the thaw at least.
 		c.Window = ledger.Window{FrozenAt: e.Application.QuiescedAt.Mono, ThawAt: e.Thaw.At.Mono}

@@ -55,6 +55,7 @@ type restored struct {
 	volumes    []ledger.Volume // the records, in writing order
 	disks      []ledger.Volume // under them, where they are a server's tables
 	served     bool            // a server held the writer, who was not at rest himself
+	holds      bool            // that server lets no write through from its quiesce on
 	recoveryMs float64         // until the server answered; 0 for none
 	findings   []string        // what is broken besides
 	notes      []string        // what is not as it was, and was not promised to be

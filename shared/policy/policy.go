@@ -33,7 +33,7 @@ type OptIn struct {
 // reached by its socket as root, or with what an option file there says: no
 // secret stands in a policy.
 type Application struct {
-	Kind           string `json:"kind"`                 // none (default), script, or a server's: mariadb; those of Unbuilt are refused by precheck
+	Kind           string `json:"kind"`                 // none (default), script, or a server's: mariadb, postgresql, redis; those of Unbuilt are refused by precheck
 	PreScript      string `json:"preScript,omitempty"`  // with kind script, and only then
 	PostScript     string `json:"postScript,omitempty"` // with kind script, and only then
 	TimeoutSeconds int    `json:"timeoutSeconds"`       // 10-120 for each script, or until a server's lock is had; default 10
@@ -95,7 +95,7 @@ func (a Application) NeedsFreeze() bool { return a.Server() }
 
 // Unbuilt reports that the kind is known, and no run can do it yet.
 func (a Application) Unbuilt() bool {
-	return a.Kind == VSS || a.Server() && a.Kind != MariaDB
+	return a.Kind == VSS || a.Kind == MySQL
 }
 
 // Freeze tells which filesystems are held. DeadlineSeconds is when the

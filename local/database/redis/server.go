@@ -3,6 +3,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,26 +54,16 @@ func Missing() string {
 
 // Start returns when the server has loaded its files and answers.
 func (s *Server) Start(ctx context.Context) (err error) {
-	if s.as, err = process.Lookup(account); err != nil {
+	if err := s.furnish(); err != nil {
 		return err
-	}
-	for _, dir := range []string{s.Data, s.Dir} {
-		if err := s.as.Give(dir); err != nil {
-			return err
-		}
-	}
-	if s.Path == "" {
-		s.Path = Find()
 	}
 	args := []string{"--port", "0", "--unixsocket", s.Socket(), "--dir", s.Data, "--daemonize", "no"}
 	for _, setting := range s.Settings {
 		name, value, _ := strings.Cut(setting, " ")
 		args = append(args, "--"+name, value)
 	}
-	spec := process.Spec{
-		Account: s.as, Root: s.Root, Path: s.Path, Args: args, Dir: s.Dir, Env: s.Env,
-		Log: filepath.Join(s.Dir, "log"), Own: s.Own,
-	}
+	spec := s.program("redis-server", args...)
+	spec.Path, spec.Dir, spec.Log, spec.Own = s.Path, s.Dir, filepath.Join(s.Dir, "log"), s.Own
 	s.client = redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, ContextTimeoutEnabled: true})
 	if s.process, err = spec.Start(); err != nil {
 		return err
@@ -84,6 +75,22 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		}
 		return err
 	})
+}
+
+// furnish gives the account its folders.
+func (s *Server) furnish() (err error) {
+	if s.as, err = process.Lookup(account); err != nil {
+		return err
+	}
+	if s.Path == "" {
+		s.Path = Find()
+	}
+	return errors.Join(s.as.Give(s.Data), s.as.Give(s.Dir))
+}
+
+// program is one beside the server's own.
+func (s *Server) program(name string, args ...string) process.Spec {
+	return process.Spec{Account: s.as, Root: s.Root, Path: filepath.Join(filepath.Dir(s.Path), name), Args: args, Env: s.Env}
 }
 
 // Stop ends the server as its operator does; what it had acknowledged is in its
