@@ -5,7 +5,7 @@ STRIP   := -ldflags='-s -w'
 LAMBDA  := -tags lambda.norpc $(STRIP)
 export CGO_ENABLED ?= 0
 
-.PHONY: help run test check build dist package synth deploy lint-infra bench deps clean
+.PHONY: help run test check build dist package synth deploy lint-infra soak bench deps clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ deploy: dist node_modules ## Deploy it into the account and Region of the enviro
 lint-infra: ARGS += -c policies=policies
 lint-infra: synth ## Have the definitions and the template judged by validators that are not ours.
 	node scripts/lint-infra.mjs
+
+soak: deps build ## Run every database N times in a row (N=100): snapshot under load, restore, check.
+	scripts/soak $(or $(N),100)
 
 bench: deps build ## Print the frozen window beside two other ways, the freeze with and without presync, sizes and start times.
 	$(GO) run ./cmd/bench
