@@ -96,14 +96,18 @@ func (c *client) restore(ctx context.Context, e entry) error {
 
 // quiet waits until the server is not occupied with its files.
 func (c *client) quiet(ctx context.Context) (state, error) {
-	for {
+	for why := ""; ; {
 		s, err := c.state(ctx)
+		if err != nil && ctx.Err() != nil && why != "" {
+			err = fault.Wrap(fault.ApplicationBusy, context.Cause(ctx), "%s", why)
+		}
 		if err == nil {
 			err = s.allow()
 		}
 		if err != nil || s.busy == "" {
 			return s, err
 		}
+		why = s.busy
 		select {
 		case <-time.After(poll):
 		case <-ctx.Done():

@@ -59,7 +59,7 @@ func Missing() string {
 	case os.Geteuid() != 0:
 		return "root, to run the server as its own account"
 	case Find() == "":
-		return "postgresql (scripts/deps installs it)"
+		return "postgres (Debian: postgresql)"
 	}
 	return ""
 }

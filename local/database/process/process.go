@@ -55,6 +55,7 @@ type Spec struct {
 	Account Account
 	Root    string // of another system whose program this is; empty: this one's
 	Path    string
+	Name    string // that it is called by, where it goes by that; empty: its path
 	Args    []string
 	Dir     string // where it starts; empty: /
 	Env     []string
@@ -64,7 +65,10 @@ type Spec struct {
 
 func (s Spec) command(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.Path, s.Args...)
-	cmd.Path, cmd.Err = s.Path, nil // as it is called inside of Root
+	cmd.Path, cmd.Err = s.Path, nil // as it is found inside of Root
+	if s.Name != "" {
+		cmd.Args[0] = s.Name
+	}
 	cmd.Dir = s.Dir
 	if cmd.Dir == "" {
 		cmd.Dir = "/"

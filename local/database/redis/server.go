@@ -15,7 +15,15 @@ import (
 	"github.com/quiesce/quiesce/local/database/process"
 )
 
-const account = "redis"
+// accounts are the server's own, where its package has made it, or anybody's.
+var accounts = []string{"redis", "nobody"}
+
+// Names of the one program, which is a server by the first of them. Debian has
+// it under the second among the tools, without a service that starts.
+const (
+	name  = "redis-server"
+	alias = "redis-check-rdb"
+)
 
 // Server is one server, running or not. All its files are in one folder.
 type Server struct {
@@ -34,11 +42,12 @@ type Server struct {
 
 // Find is this system's server; empty for none.
 func Find() string {
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		return ""
+	for _, n := range []string{name, alias} {
+		if path, err := exec.LookPath(n); err == nil {
+			return path
+		}
 	}
-	return path
+	return ""
 }
 
 // Missing tells why no server can run here; empty if one can.
@@ -47,7 +56,7 @@ func Missing() string {
 	case os.Geteuid() != 0:
 		return "root, to run the server as its own account"
 	case Find() == "":
-		return "redis-server (scripts/deps installs it)"
+		return name + " (Debian: redis-tools)"
 	}
 	return ""
 }
@@ -59,11 +68,11 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	}
 	args := []string{"--port", "0", "--unixsocket", s.Socket(), "--dir", s.Data, "--daemonize", "no"}
 	for _, setting := range s.Settings {
-		name, value, _ := strings.Cut(setting, " ")
-		args = append(args, "--"+name, value)
+		key, value, _ := strings.Cut(setting, " ")
+		args = append(args, "--"+key, value)
 	}
-	spec := s.program("redis-server", args...)
-	spec.Path, spec.Dir, spec.Log, spec.Own = s.Path, s.Dir, filepath.Join(s.Dir, "log"), s.Own
+	spec := s.program(name, args...)
+	spec.Path, spec.Name, spec.Dir, spec.Log, spec.Own = s.Path, name, s.Dir, filepath.Join(s.Dir, "log"), s.Own
 	s.client = redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, ContextTimeoutEnabled: true})
 	if s.process, err = spec.Start(); err != nil {
 		return err
@@ -79,7 +88,12 @@ func (s *Server) Start(ctx context.Context) (err error) {
 
 // furnish gives the account its folders.
 func (s *Server) furnish() (err error) {
-	if s.as, err = process.Lookup(account); err != nil {
+	for _, account := range accounts {
+		if s.as, err = process.Lookup(account); err == nil {
+			break
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if s.Path == "" {
