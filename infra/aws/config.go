@@ -66,6 +66,7 @@ func fromContext(node constructs.Node, dist string) (config, error) {
 	var folder string
 	text("name", &c.name)
 	text("policies", &folder)
+	text("dist", &c.dist)
 	text("alarmEmail", &c.alarmEmail)
 	text("documentHash", &c.documentHash)
 	number("frozenWindowMs", &c.frozenWindowMs)
