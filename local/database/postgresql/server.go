@@ -188,3 +188,12 @@ func (s *Server) Query(ctx context.Context, sql string) ([][]string, error) {
 
 // GiveFolder makes a folder that the server may use, such as a tablespace's.
 func (s *Server) GiveFolder(dir string) error { return s.as.Give(dir) }
+
+// Follow makes the files of a standby of a server that runs.
+func (s *Server) Follow(ctx context.Context, primary *Server) error {
+	if err := s.furnish(); err != nil {
+		return err
+	}
+	_, err := s.program("pg_basebackup", "-h", primary.Dir, "-p", port, "-U", client, "-D", s.Data, "--waldir="+s.Log, "-R", "-c", "fast").Run(ctx)
+	return err
+}
