@@ -21,10 +21,10 @@ func TestRealServers(t *testing.T) {
 		code        string
 		says        string
 	}{
-		{policy.PostgreSQL, "checkpoint", nil, run.OutcomeCompleted, run.Application, "", ""},
+		{policy.PostgreSQL, "checkpoint", nil, run.OutcomeCompleted, run.Application, "", "made a checkpoint"},
 		{policy.PostgreSQL, "backup, three volumes of xfs", func(o *Options) {
 			o.FS, o.Volumes, o.Tune = disk.XFS, 3, func(a *policy.Application) { a.Mode = "backup" }
-		}, run.OutcomeCompleted, run.Application, "", ""},
+		}, run.OutcomeCompleted, run.Application, "", "made a checkpoint"},
 		{policy.PostgreSQL, "its session is terminated in the window", faulty("snapshot:kill-session"),
 			run.OutcomeDegraded, run.Filesystem, "HoldLost", "does not answer"},
 		{policy.PostgreSQL, "the helper is killed in the window", faulty("snapshot:kill-helper"),
@@ -35,7 +35,7 @@ func TestRealServers(t *testing.T) {
 			faulty("run-prescript:long-query")(o)
 			o.OnFailure = string(policy.Fail)
 		}, run.OutcomeFailedClean, "", "ApplicationBusy", "making a checkpoint"},
-		{policy.Redis, "paused", nil, run.OutcomeCompleted, run.Application, "", ""},
+		{policy.Redis, "paused", nil, run.OutcomeCompleted, run.Application, "", "at rest and held"},
 		{policy.Redis, "paused, xfs", func(o *Options) { o.FS = disk.XFS }, run.OutcomeCompleted, run.Application, "", ""},
 		{policy.Redis, "its session is killed in the window", faulty("snapshot:kill-session"),
 			run.OutcomeDegraded, run.Filesystem, "HoldLost", "does not answer"},

@@ -38,7 +38,7 @@ func Judge(s run.State) Finding {
 	app, fs := application(s), filesystems(s)
 	switch {
 	case app == nil && (fs == nil || !freeze):
-		return Finding{run.Application, "the application was at rest and held, " + frozen(s) + ", until the snapshot call had ended", ""}
+		return Finding{run.Application, held(s) + ", " + frozen(s) + ", until the snapshot call had ended", ""}
 	case fs == nil:
 		return Finding{run.Filesystem, app.reason + "; " + frozen(s) + " until the snapshot call had ended", app.code}
 	case freeze:
@@ -232,6 +232,15 @@ func application(s run.State) *gap {
 		}
 	}
 	return lost(s.Thaw.Evidence, theApplication)
+}
+
+// held says how the application was, for a sentence. PostgreSQL has no lock that
+// stops its writers and needs none for a frozen set, which must not be said of it.
+func held(s run.State) string {
+	if s.Plan.Policy.Application.Kind == policy.PostgreSQL {
+		return "the server had made a checkpoint and its session ran through"
+	}
+	return "the application was at rest and held"
 }
 
 // frozen says what was frozen, for a sentence.
