@@ -14,8 +14,8 @@ run: deps build ## Take, restore and check a snapshot on this machine.
 	bin/quiesce run $(ARGS)
 
 test: deps check lint-infra ## Vet, lint and run every test, the real ones on loop devices included.
-	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname --hide-summary output -- -race -timeout 12m $$($(GO) list ./... | grep -v /infra/)
-	$(GO) tool gotestsum --format pkgname --hide-summary output -- ./infra/...
+	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname -- -race -timeout 12m $$($(GO) list ./... | grep -v /infra/)
+	$(GO) tool gotestsum --format pkgname -- ./infra/...
 
 check:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt would change these'; exit 1; }
