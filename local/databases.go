@@ -19,13 +19,13 @@ import (
 // servers is the one table of the databases that a run can be of, by the name
 // that --app and the policy's kind share.
 var servers = map[string]struct {
-	open    func() database.Database
+	open    func(database.Logs) database.Database
 	missing func() string // what this host lacks; empty for nothing
 	holds   bool          // quiesced, it lets no write through
 }{
-	policy.MariaDB:    {func() database.Database { return mariadb.New() }, mariadb.Missing, true},
-	policy.PostgreSQL: {func() database.Database { return postgresql.New() }, postgresql.Missing, false},
-	policy.Redis:      {func() database.Database { return redis.New() }, redis.Missing, true},
+	policy.MariaDB:    {func(l database.Logs) database.Database { return mariadb.New(l) }, mariadb.Missing, true},
+	policy.PostgreSQL: {func(l database.Logs) database.Database { return postgresql.New(l) }, postgresql.Missing, false},
+	policy.Redis:      {func(database.Logs) database.Database { return redis.New() }, redis.Missing, true},
 }
 
 func isServer(app string) bool {

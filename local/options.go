@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quiesce/quiesce/local/database"
 	"github.com/quiesce/quiesce/local/disk"
 	"github.com/quiesce/quiesce/local/fault"
 	problem "github.com/quiesce/quiesce/shared/fault"
@@ -42,6 +43,7 @@ type Options struct {
 	Completion   time.Duration // until a set is complete
 	Faults       []string
 	Binaries     string                    // folder of bootstrap and quiesce-guest; empty: beside this program, or built
+	Logs         database.Logs             // of a server
 	Tune         func(*policy.Application) // changes what the policy says of a server; may be nil
 	Simulate     bool
 	Keep         bool

@@ -99,7 +99,7 @@ func open(ctx context.Context, o Options, tell Progress) (stage, string, error) 
 		return nil, "", err
 	}
 	if server, ok := servers[o.App]; ok {
-		return &databaseStage{realStage: s, database: server.open(), holds: server.holds, tune: o.Tune}, "", nil
+		return &databaseStage{realStage: s, database: server.open(o.Logs), holds: server.holds, tune: o.Tune}, "", nil
 	}
 	return s, "", nil
 }

@@ -51,6 +51,16 @@ type Database interface {
 	Check(ctx context.Context, p Place, proved run.Consistency) (Checked, error)
 }
 
+// Logs is how much a server's logs hold, on which it depends what becomes of a
+// copy that is not one point in time.
+type Logs string
+
+const (
+	Brief    Logs = ""         // as much as a run of seconds fills
+	Small    Logs = "small"    // as little as the server can do with
+	Ordinary Logs = "ordinary" // what the server takes if nobody says anything
+)
+
 // Place is where a server lives.
 type Place struct {
 	Folders []string // on the volumes, one each, in order; the first holds the data, the last the log

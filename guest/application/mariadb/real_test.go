@@ -43,7 +43,7 @@ func open(t *testing.T) *shop {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := server.New()
+	s := server.New(database.Brief)
 	place := database.Place{Folders: []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}, Room: dir}
 	for _, f := range place.Folders {
 		if err := os.Mkdir(f, 0o700); err != nil {

@@ -19,8 +19,7 @@ const startLimit = 60 * time.Second
 // Check starts a second server. Engines without transactions are promised to be
 // whole only where the server was at rest: what else becomes of them is noted.
 func (s *Server) Check(ctx context.Context, p database.Place, proved run.Consistency) (checked database.Checked, err error) {
-	second := New()
-	second.Args = s.Args
+	second := &Server{Args: s.Args, own: map[int64]bool{}}
 	limited, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	began := time.Now()
@@ -36,8 +35,11 @@ func (s *Server) Check(ctx context.Context, p database.Place, proved run.Consist
 	for i, t := range tables {
 		whole := t.transactions || proved == run.Application
 		contents, problems, err := second.read(ctx, t.name)
-		if err != nil {
+		if ctx.Err() != nil {
 			return checked, err
+		}
+		if err != nil { // a server that ends over a table is broken by it
+			problems = append(problems, fmt.Sprintf("%s: %v", t.name, err))
 		}
 		if whole {
 			checked.Findings = append(checked.Findings, problems...)

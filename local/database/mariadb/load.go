@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
+	"github.com/quiesce/quiesce/local/database"
 	"github.com/quiesce/quiesce/local/ledger"
 )
 
@@ -29,15 +29,10 @@ const (
 	noiseSize = 3000
 )
 
-// load is what writes to the server until it is stopped.
+// load is what writes to the server, with the connections it writes on.
 type load struct {
-	stop context.CancelFunc
-	done sync.WaitGroup
-	dbs  []*sql.DB
-
-	mu     sync.Mutex
-	acks   []ledger.Ack
-	failed error
+	database.Writing
+	dbs []*sql.DB
 }
 
 // Load makes the tables and starts the writers: one of numbered records, one
@@ -56,54 +51,47 @@ func (s *Server) Load(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", q, err)
 		}
 	}
-	life, stop := context.WithCancel(context.Background())
-	s.load = &load{stop: stop}
-	first := make(chan struct{})
-	var once sync.Once
-	for _, write := range []func(context.Context, *sql.DB) error{
-		func(ctx context.Context, db *sql.DB) error {
-			return s.load.records(ctx, db, func() { once.Do(func() { close(first) }) })
-		}, noise,
-	} {
-		db, err := s.connect(schema)
-		if err == nil {
-			s.load.dbs = append(s.load.dbs, db)
-			err = s.mine(ctx, db)
-		}
+	s.load = &load{}
+	for _, write := range []func(context.Context, *sql.DB) error{s.load.records, noise} {
+		db, err := s.load.open(ctx, s)
 		if err != nil {
-			stop()
-			return err
+			_, ended := s.load.end()
+			return errors.Join(err, ended)
 		}
-		s.load.done.Go(func() {
-			if err := write(life, db); err != nil && life.Err() == nil {
-				s.load.fail(err)
-				once.Do(func() { close(first) })
-			}
-		})
+		s.load.Go(func(ctx context.Context) error { return cut(ctx, write(ctx, db)) })
 	}
-	select {
-	case <-first:
-		return s.load.problem()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return s.load.Begun(ctx)
 }
 
-func (l *load) fail(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.failed = errors.Join(l.failed, err)
+// open opens a connection for the load's own use.
+func (l *load) open(ctx context.Context, s *Server) (*sql.DB, error) {
+	db, err := s.connect(schema)
+	if err != nil {
+		return nil, err
+	}
+	l.dbs = append(l.dbs, db)
+	return db, s.mine(ctx, db)
 }
 
-func (l *load) problem() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failed
+// cut forgives the error of a statement that was cut off by the load's end.
+func cut(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (l *load) end() ([]ledger.Ack, error) {
+	acks, err := l.End()
+	for _, db := range l.dbs {
+		err = errors.Join(err, db.Close())
+	}
+	return acks, err
 }
 
 // records writes one numbered record after the other and notes each
 // acknowledgement.
-func (l *load) records(ctx context.Context, db *sql.DB, wrote func()) error {
+func (l *load) records(ctx context.Context, db *sql.DB) error {
 	for n := uint64(1); ctx.Err() == nil; n++ {
 		mono, _ := ledger.MonotonicClock()
 		tx, err := db.BeginTx(ctx, nil)
@@ -124,11 +112,7 @@ func (l *load) records(ctx context.Context, db *sql.DB, wrote func()) error {
 				return fmt.Errorf("record %d into %s: %w", n, t.name, errors.Join(err, tx.Rollback()))
 			}
 		}
-		acked, wall := ledger.MonotonicClock()
-		l.mu.Lock()
-		l.acks = append(l.acks, ledger.Ack{Record: ledger.Record{N: n, Issued: mono}, Acked: acked, Wall: wall.UnixNano()})
-		l.mu.Unlock()
-		wrote()
+		l.Ack(n, mono)
 	}
 	return nil
 }
@@ -149,28 +133,8 @@ func noise(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// stopLoad is how long a write under way may take to end: one is cut off in
-// the middle only if the server does not answer.
-const stopLoad = 10 * time.Second
-
 // Acks stops the load.
-func (s *Server) Acks(context.Context) ([]ledger.Ack, error) {
-	l := s.load
-	l.stop()
-	ended := make(chan struct{})
-	go func() { l.done.Wait(); close(ended) }()
-	select {
-	case <-ended:
-	case <-time.After(stopLoad):
-		return nil, errors.New("the load does not end")
-	}
-	for _, db := range l.dbs {
-		db.Close()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.acks, l.failed
-}
+func (s *Server) Acks(context.Context) ([]ledger.Ack, error) { return s.load.end() }
 
 // occupied is how long the statement of Occupy would run.
 const occupied = 600
@@ -178,25 +142,16 @@ const occupied = 600
 // Occupy starts an update of a table without transactions, which any kind of
 // lock on all tables has to wait for.
 func (s *Server) Occupy(ctx context.Context) error {
-	db, err := s.connect(schema)
+	db, err := s.load.open(ctx, s)
 	if err != nil {
 		return err
 	}
-	if err := s.mine(ctx, db); err != nil {
-		return errors.Join(err, db.Close())
-	}
-	s.load.dbs = append(s.load.dbs, db)
 	if _, err := db.ExecContext(ctx, "CREATE TABLE occupied (n INT PRIMARY KEY) ENGINE=MyISAM"); err != nil {
 		return err
 	}
-	life, stop := context.WithCancel(context.Background())
-	before := s.load.stop
-	s.load.stop = func() { stop(); before() }
-	s.load.done.Go(func() {
-		_, err := db.ExecContext(life, fmt.Sprintf("INSERT INTO occupied VALUES (SLEEP(%d))", occupied))
-		if life.Err() == nil {
-			s.load.fail(fmt.Errorf("the long statement did not go on: %w", err))
-		}
+	s.load.Go(func(ctx context.Context) error {
+		_, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO occupied VALUES (SLEEP(%d))", occupied))
+		return cut(ctx, fmt.Errorf("the long statement did not go on: %w", err))
 	})
 	for {
 		var n int

@@ -60,9 +60,17 @@ type Server struct {
 
 var _ database.Database = (*Server)(nil)
 
-// New makes a server with sizes that fit a run of seconds.
-func New() *Server {
-	return &Server{Args: []string{"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=48M"}, own: map[int64]bool{}}
+// sizes of the server, by the name of its logs: of a run of seconds, as small as
+// they can be, and what the server takes if nobody says anything.
+var sizes = map[database.Logs][]string{
+	database.Brief:    {"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=48M"},
+	database.Small:    {"--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M"},
+	database.Ordinary: {"--innodb-buffer-pool-size=128M", "--innodb-log-file-size=96M"},
+}
+
+// New makes a server with logs of a size.
+func New(logs database.Logs) *Server {
+	return &Server{Args: sizes[logs], own: map[int64]bool{}}
 }
 
 // Socket is where the server listens, for root alone.

@@ -45,7 +45,7 @@ func open(t *testing.T) *lab {
 			t.Error(err)
 		}
 	})
-	l := &lab{pool: pool, d: New()}
+	l := &lab{pool: pool, d: New(database.Brief)}
 	must(t, l.d.Start(t.Context(), l.place(t, "a", "b", "")))
 	t.Cleanup(func() {
 		if err := l.d.Stop(context.Background()); err != nil {
@@ -125,7 +125,7 @@ func TestRealBackupLabel(t *testing.T) {
 				must(t, os.WriteFile(at, []byte(text), 0o600))
 				must(t, os.Chown(at, int(l.d.server.as.UID), int(l.d.server.as.GID)))
 			}
-			second := New()
+			second := New(database.Brief)
 			if c.label {
 				for name, text := range files {
 					write(name, text)

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/quiesce/quiesce/local/database"
 	"github.com/quiesce/quiesce/local/ledger"
 )
 
@@ -24,16 +23,6 @@ const (
 	noiseRows = 2048
 	noiseSize = 1500
 )
-
-// load is what writes to the server until it is stopped.
-type load struct {
-	stop context.CancelFunc
-	done sync.WaitGroup
-
-	mu     sync.Mutex
-	acks   []ledger.Ack
-	failed error
-}
 
 // Load makes the tables and starts the writers: one of numbered records, one
 // that keeps pages and indexes dirty.
@@ -60,50 +49,24 @@ func (d *Database) Load(ctx context.Context) error {
 	if err := d.server.Exec(ctx, statements); err != nil {
 		return err
 	}
-	life, stop := context.WithCancel(context.Background())
-	d.load = &load{stop: stop}
-	first := make(chan struct{})
-	var once sync.Once
-	wrote := func() { once.Do(func() { close(first) }) }
-	for _, write := range []func(context.Context, *pgconn.PgConn) error{
-		func(ctx context.Context, conn *pgconn.PgConn) error { return d.load.records(ctx, conn, wrote) }, noise,
-	} {
+	d.load = &database.Writing{}
+	for _, write := range []func(context.Context, *pgconn.PgConn) error{d.records, noise} {
 		conn, err := d.server.Connect(ctx)
 		if err != nil {
-			stop()
-			return err
+			_, ended := d.load.End()
+			return errors.Join(err, ended)
 		}
-		d.load.done.Go(func() {
+		d.load.Go(func(ctx context.Context) error {
 			defer conn.Close(context.Background())
-			if err := write(life, conn); err != nil {
-				d.load.fail(err)
-				wrote()
-			}
+			return write(ctx, conn)
 		})
 	}
-	select {
-	case <-first:
-		return d.load.problem()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (l *load) fail(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.failed = errors.Join(l.failed, err)
-}
-
-func (l *load) problem() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failed
+	return d.load.Begun(ctx)
 }
 
 // records writes one numbered record after the other and notes each
 // acknowledgement. It ends between two of them.
-func (l *load) records(ctx context.Context, conn *pgconn.PgConn, wrote func()) error {
+func (d *Database) records(ctx context.Context, conn *pgconn.PgConn) error {
 	for n := 1; ctx.Err() == nil; n++ {
 		issued, _ := ledger.MonotonicClock()
 		values := fmt.Sprintf(" VALUES (%d, %d);", n, issued)
@@ -114,11 +77,7 @@ func (l *load) records(ctx context.Context, conn *pgconn.PgConn, wrote func()) e
 				return fmt.Errorf("record %d: %w", n, err)
 			}
 		}
-		acked, wall := ledger.MonotonicClock()
-		l.mu.Lock()
-		l.acks = append(l.acks, ledger.Ack{Record: ledger.Record{N: uint64(n), Issued: issued}, Acked: acked, Wall: wall.UnixNano()})
-		l.mu.Unlock()
-		wrote()
+		d.load.Ack(uint64(n), issued)
 	}
 	return nil
 }
@@ -135,24 +94,10 @@ func noise(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// stopLoad is how long a write under way may take to end.
-const stopLoad = 10 * time.Second
-
 // Acks stops the load.
 func (d *Database) Acks(context.Context) ([]ledger.Ack, error) {
-	l := d.load
 	if err := d.resume(); err != nil {
 		return nil, err
 	}
-	l.stop()
-	ended := make(chan struct{})
-	go func() { l.done.Wait(); close(ended) }()
-	select {
-	case <-ended:
-	case <-time.After(stopLoad):
-		return nil, errors.New("the load does not end")
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.acks, l.failed
+	return d.load.End()
 }

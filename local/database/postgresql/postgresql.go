@@ -22,16 +22,22 @@ type Database struct {
 
 	server  *Server
 	spaces  []string // folders of tablespaces
-	load    *load
+	load    *database.Writing
 	stopped []int // processes that Occupy stopped
 }
 
 var _ database.Database = (*Database)(nil)
 
-// New makes a server with sizes that fit a run of seconds.
-func New() *Database {
-	return &Database{Sizes: []string{"shared_buffers=64MB", "max_connections=20", "max_wal_size=256MB"}}
+// sizes of the server, by the name of its logs: of a run of seconds, as small as
+// they can be, and what the server takes if nobody says anything.
+var sizes = map[database.Logs][]string{
+	database.Brief:    {"shared_buffers=64MB", "max_connections=20", "max_wal_size=256MB"},
+	database.Small:    {"shared_buffers=16MB", "max_connections=20", "max_wal_size=32MB", "min_wal_size=32MB"},
+	database.Ordinary: {"shared_buffers=128MB", "max_connections=20", "max_wal_size=1GB"},
 }
+
+// New makes a server with logs of a size.
+func New(logs database.Logs) *Database { return &Database{Sizes: sizes[logs]} }
 
 // over is the server on a place's folders, with those of its tablespaces.
 func (d *Database) over(p database.Place) (*Server, []string) {

@@ -24,10 +24,11 @@ import (
 type Database struct {
 	Sizes []string // name value; further settings of the server
 
-	server *Server
-	admin  *redis.Conn // made by Load, for when no connection may be opened
-	load   *load
-	child  int // process that Occupy made
+	server  *Server
+	admin   *redis.Conn // made by Load, for when no connection may be opened
+	writers *redis.Client
+	load    *database.Writing
+	child   int // process that Occupy made
 }
 
 var _ database.Database = (*Database)(nil)
