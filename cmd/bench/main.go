@@ -1,6 +1,7 @@
 // Command bench prints what Quiesce is measured by: its frozen window beside
-// two other ways over the same emulated account, the freeze with and without
-// the flush before it, and what the Lambda binary weighs and takes to start.
+// two other ways over the same emulated account, real servers by their adapters
+// and the same servers held by nobody, the freeze with and without the flush
+// before it, and what the Lambda binary weighs and takes to start.
 // Nothing is asserted: every figure is printed with the settings it came of.
 package main
 
@@ -57,7 +58,7 @@ func ended(code int) error {
 // settings are the command line.
 type settings struct {
 	N            int           `default:"5" help:"Tries of each measurement."`
-	Only         []string      `placeholder:"PART" help:"Only these parts: window, freeze, call, lambda."`
+	Only         []string      `placeholder:"PART" help:"Only these parts: window, servers, control, freeze, call, lambda."`
 	Volumes      int           `default:"2" help:"Data volumes of the instance."`
 	FS           string        `name:"fs" enum:"ext4,xfs" default:"ext4" help:"Filesystem in the window's part: ext4 or xfs."`
 	AgentLatency time.Duration `default:"400ms" help:"From a command's acceptance to its start on the instance."`
@@ -68,7 +69,7 @@ type settings struct {
 	latency map[string]time.Duration
 }
 
-var parts = []string{"window", "freeze", "call", "lambda"}
+var parts = []string{"window", "servers", "control", "freeze", "call", "lambda"}
 
 func (s *settings) check() (err error) {
 	for _, p := range s.Only {
@@ -95,6 +96,8 @@ type Report struct {
 	Host     Host           `json:"host"`
 	Settings Settings       `json:"settings"`
 	Window   []Shape        `json:"window,omitempty"`
+	Servers  []Server       `json:"servers,omitempty"`
+	Control  []Control      `json:"control,omitempty"`
 	Freeze   []Freeze       `json:"freeze,omitempty"`
 	Call     []SnapshotCall `json:"call,omitempty"`
 	Lambda   []Binary       `json:"lambda,omitempty"`
@@ -184,7 +187,7 @@ func (b *bench) measure(ctx context.Context, r *Report) (err error) {
 		disks bool
 		do    func(context.Context, *Report) error
 	}{
-		{"window", true, b.window}, {"freeze", true, b.freeze}, {"call", true, b.call}, {"lambda", false, b.lambda},
+		{"window", true, b.window}, {"servers", true, b.servers}, {"control", true, b.control}, {"freeze", true, b.freeze}, {"call", true, b.call}, {"lambda", false, b.lambda},
 	} {
 		switch {
 		case !b.wants(part.name):

@@ -16,6 +16,12 @@ func render(s settings, r Report) string {
 	if len(r.Window) > 0 {
 		renderWindow(&out, s, r.Window)
 	}
+	if len(r.Servers) > 0 {
+		renderServers(&out, s, r.Servers)
+	}
+	if len(r.Control) > 0 {
+		renderControl(&out, s, r.Control)
+	}
 	if len(r.Freeze) > 0 {
 		renderFreeze(&out, s, r.Freeze)
 	}
@@ -69,6 +75,32 @@ pause is the ledger's longest gap between two acknowledged writes, in which the 
 Quiesce runs whole: state machine, a process a step, evidence, restore checked. The others are given the best case and prove
 nothing of the hold: the script's client starts in milliseconds, and nothing stands between two calls of DLM's way. How DLM
 polls is not published; its two rows are Quiesce's own rhythm and the SDK's CommandExecutedWaiter.
+`)
+}
+
+func renderServers(out *strings.Builder, s settings, servers []Server) {
+	fmt.Fprintf(out, "\nServers by their adapters, under load: %d volumes of %s, a command reaches the instance after %s, EC2 latency %s, n=%d; p50 / p95 / max in ms\n",
+		s.Volumes, s.FS, s.AgentLatency, strings.Join(s.APILatency, " "), s.N)
+	t := grid("", "verified", "frozen window", "application pause", "pause beyond the window", "recovery")
+	for _, v := range servers {
+		t.AppendRow(table.Row{v.App, fmt.Sprintf("%d of %d", v.Verified, s.N), v.Window, v.Pause, v.Beyond, v.Recovery})
+	}
+	fmt.Fprintln(out, t.Render())
+}
+
+func renderControl(out *strings.Builder, s settings, controls []Control) {
+	fmt.Fprintf(out, "\nThe same servers and load, one call a volume in turn, nothing held: EC2 latency %s, n=%d\n", strings.Join(s.APILatency, " "), s.N)
+	t := grid("", "logs", "order of the calls", "whole", "did not start", "other tables damaged", "calls")
+	for _, c := range controls {
+		other := "-"
+		if c.HasOther {
+			other = fmt.Sprintf("%d of %d", c.Lossy, c.Tries-c.Dead)
+		}
+		t.AppendRow(table.Row{c.App, c.Logs, c.Order, fmt.Sprintf("%d of %d", c.Whole, c.Tries), c.Dead, other, c.CallsMs})
+	}
+	fmt.Fprintln(out, t.Render())
+	fmt.Fprint(out, `Whole: a second server started on the restored volumes, all that was committed before the first call was in the tables that have
+transactions, and the server's own check was clean. Other tables are MariaDB's without transactions, of the servers that started.
 `)
 }
 
