@@ -70,11 +70,15 @@ func Control(ctx context.Context, o Options, reverse bool, tell Progress) (_ *Tr
 		slices.Reverse(inTurn)
 	}
 	began := time.Now()
-	if err := a.oneByOne(ctx, inTurn); err != nil {
+	ids, err := a.oneByOne(ctx, inTurn)
+	if err != nil {
 		return nil, err
 	}
 	calls := ledger.Span{Start: s.mono(began), End: s.mono(time.Now())}
 	if err := rest(ctx, settle); err != nil {
+		return nil, err
+	}
+	if err := a.complete(ctx, ids); err != nil {
 		return nil, err
 	}
 	acks, err := s.acks(ctx)
@@ -101,10 +105,8 @@ func Control(ctx context.Context, o Options, reverse bool, tell Progress) (_ *Tr
 // byHand stands for the run that these snapshots are not of.
 const byHand = "by-hand"
 
-// oneByOne makes a call a volume and waits for each call, then for all of the
-// snapshots.
-func (a *account) oneByOne(ctx context.Context, volumes []member) error {
-	var ids []string
+// oneByOne makes a call a volume, and waits for each before the next.
+func (a *account) oneByOne(ctx context.Context, volumes []member) (ids []string, err error) {
 	for _, v := range volumes {
 		made, err := a.ec2.CreateSnapshot(ctx, &awsec2.CreateSnapshotInput{
 			VolumeId: &v.id,
@@ -114,10 +116,15 @@ func (a *account) oneByOne(ctx context.Context, volumes []member) error {
 			}},
 		})
 		if err != nil {
-			return fmt.Errorf("snapshot %s: %w", v.id, err)
+			return nil, fmt.Errorf("snapshot %s: %w", v.id, err)
 		}
 		ids = append(ids, *made.SnapshotId)
 	}
+	return ids, nil
+}
+
+// complete waits until the snapshots are.
+func (a *account) complete(ctx context.Context, ids []string) error {
 	return awsec2.NewSnapshotCompletedWaiter(a.ec2, func(o *awsec2.SnapshotCompletedWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 50*time.Millisecond, time.Second
 	}).Wait(ctx, &awsec2.DescribeSnapshotsInput{SnapshotIds: ids}, time.Minute)

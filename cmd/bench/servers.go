@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/quiesce/quiesce/local"
 	"github.com/quiesce/quiesce/local/database"
@@ -94,7 +95,8 @@ func (b *bench) unheld(ctx context.Context, app string, logs database.Logs, logF
 	for i := range b.N {
 		b.say("control: %s, %s logs, %s, %d of %d", app, logs, c.Order, i+1, b.N)
 		o := b.options(b.made.dir)
-		o.App, o.Logs = app, logs
+		o.App, o.Logs, o.Completion = app, logs, 100*time.Millisecond
+		o.Latency = map[string]time.Duration{"CreateSnapshot": b.latency["CreateSnapshots"]} // no other call matters here
 		t, err := local.Control(ctx, o, logFirst, silence{})
 		if err != nil {
 			return c, fmt.Errorf("%s: %w", app, err)
