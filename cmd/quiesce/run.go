@@ -12,7 +12,6 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/quiesce/quiesce/local"
-	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/run"
 )
@@ -80,38 +79,6 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	return nil
 }
 
-// live tells what happens, a line a step.
-type live struct {
-	out io.Writer
-}
-
-func (l *live) Say(format string, args ...any) { fmt.Fprintf(l.out, format+"\n", args...) }
-
-func (l *live) Passage(p history.Passage) {
-	switch {
-	case !p.Done && (p.State == "Wait" || p.Type == "Wait"):
-		fmt.Fprintf(l.out, "  %-14s %8s  the set is not complete yet\n", p.State, "")
-	case p.Done && p.Failed != "":
-		fmt.Fprintf(l.out, "  %-14s %8s  %s %s\n", p.State, millis(p.Took), text.FgYellow.Sprint("failed:"), p.Failed)
-	case p.Done && taskNames[p.State] != "":
-		fmt.Fprintf(l.out, "  %-14s %8s  %s\n", p.State, millis(p.Took), taskNames[p.State])
-	}
-}
-
-// taskNames says what each task does; the other states are not worth a line.
-var taskNames = map[string]string{
-	"Precheck":     "the plan is made, the helper is in place",
-	"RunPrescript": "the application is at rest",
-	"Freeze":       "the filesystems are frozen, every tripwire is blocked",
-	"Snapshot":     "one call for the whole set",
-	"Thaw":         "thawed, released, the evidence is home",
-	"PollStatus":   "the set's state",
-	"Wait":         "told that the set is complete",
-	"Tag":          "the set is labelled, the outcome published",
-}
-
-func millis(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d.Microseconds())/1000) }
-
 // verdict is the report as a person reads it.
 func verdict(r *local.Report) string {
 	t := table.NewWriter()
@@ -133,9 +100,11 @@ func verdict(r *local.Report) string {
 	if next := fault.Code(r.Code).NextMove(); next != "" {
 		t.AppendRow(table.Row{"next move", text.WrapSoft(next, 90)})
 	}
-	t.AppendRow(table.Row{"frozen window", fmt.Sprintf("%.0f ms, %.0f ms beyond the snapshot call of %.0f ms", r.FrozenMs, max(0, r.FrozenMs-r.SnapshotCallMs), r.SnapshotCallMs)})
+	t.AppendRow(table.Row{"frozen window", window(r)})
 	t.AppendRow(table.Row{"application pause", fmt.Sprintf("%.0f ms, as the writer saw it", r.ApplicationPauseMs)})
-	t.AppendRow(table.Row{"set", strings.Join(r.Set, " ")})
+	if len(r.Set) > 0 {
+		t.AppendRow(table.Row{"set", strings.Join(r.Set, " ")})
+	}
 	if o := r.Oracle; o == nil {
 		t.AppendRow(table.Row{"restore", "there was nothing to restore"})
 	} else {
@@ -173,6 +142,16 @@ func verdict(r *local.Report) string {
 		t.AppendRow(table.Row{"kept", r.Kept})
 	}
 	return t.Render()
+}
+
+func window(r *local.Report) string {
+	switch {
+	case r.FrozenMs == 0:
+		return "none is known" // nothing was frozen, or the evidence did not come home
+	case r.FrozenMs < r.SnapshotCallMs:
+		return fmt.Sprintf("%.0f ms, less than the snapshot call of %.0f ms", r.FrozenMs, r.SnapshotCallMs)
+	}
+	return fmt.Sprintf("%.0f ms, %.0f ms beyond the snapshot call of %.0f ms", r.FrozenMs, r.FrozenMs-r.SnapshotCallMs, r.SnapshotCallMs)
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -35,6 +35,7 @@ type Passage struct {
 	Done   bool   // it has been left, or it has failed
 	Failed string // the error that its Catch took
 	Took   time.Duration
+	After  run.State // the document as it is now, of one that has been left
 }
 
 // Look reads an execution's history once.
@@ -107,14 +108,12 @@ func (r *reader) take(e types.HistoryEvent) {
 	case e.StateEnteredEventDetails != nil:
 		d := e.StateEnteredEventDetails
 		r.record.States = append(r.record.States, *d.Name)
-		var state run.State
-		if json.Unmarshal([]byte(aws.ToString(d.Input)), &state) == nil && state.Run.ID != "" {
-			r.record.State = state
-		}
+		r.carry(d.Input)
 		r.leave(*e.Timestamp) // a state whose Catch was taken has no exit of its own
 		r.current, r.entered[*d.Name] = *d.Name, *e.Timestamp
 		r.say(Passage{State: *d.Name, Type: strings.TrimSuffix(kind, "StateEntered")})
 	case e.StateExitedEventDetails != nil:
+		r.carry(e.StateExitedEventDetails.Output)
 		r.leave(*e.Timestamp)
 	case e.LambdaFunctionFailedEventDetails != nil:
 		r.failed = aws.ToString(e.LambdaFunctionFailedEventDetails.Error)
@@ -129,11 +128,20 @@ func (r *reader) take(e types.HistoryEvent) {
 	}
 }
 
+// carry reads the document as it goes from state to state; an end's output is
+// another one.
+func (r *reader) carry(document *string) {
+	var state run.State
+	if json.Unmarshal([]byte(aws.ToString(document)), &state) == nil && state.Run.ID != "" {
+		r.record.State = state
+	}
+}
+
 func (r *reader) leave(at time.Time) {
 	if r.current == "" {
 		return
 	}
-	r.say(Passage{State: r.current, Done: true, Failed: r.failed, Took: at.Sub(r.entered[r.current])})
+	r.say(Passage{State: r.current, Done: true, Failed: r.failed, Took: at.Sub(r.entered[r.current]), After: r.record.State})
 	r.current, r.failed = "", ""
 }
 
