@@ -1,0 +1,233 @@
+// Package retention decides which sets are kept and which may be deleted, and
+// says of each one why. It is a pure function over what is known of the sets:
+// whole sets only, and whatever is in doubt is kept.
+package retention
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/run"
+)
+
+// Rule says how many sets of an instance under a policy are kept. What any of
+// its fields keeps is kept; the zero rule keeps everything. A period keeps its
+// best set: the newest of those of which most was proved.
+type Rule struct {
+	Last     int    `json:"last,omitempty"`     // so many of the newest
+	Within   Age    `json:"within,omitzero"`    // all that are younger, such as 30d or 1y6m
+	Hourly   int    `json:"hourly,omitempty"`   // one for each of so many hours that have any
+	Daily    int    `json:"daily,omitempty"`    // the same for days,
+	Weekly   int    `json:"weekly,omitempty"`   // ISO weeks,
+	Monthly  int    `json:"monthly,omitempty"`  // months
+	Yearly   int    `json:"yearly,omitempty"`   // and years
+	Timezone string `json:"timezone,omitempty"` // IANA name in which hours and days are told; empty: UTC
+}
+
+// IsZero reports a rule that keeps everything.
+func (r Rule) IsZero() bool { r.Timezone = ""; return r == Rule{} }
+
+// Set is what is known of the snapshots of one run.
+type Set struct {
+	RunID       string
+	Policy      string
+	InstanceID  string
+	TakenAt     time.Time
+	State       string // run.Completed, run.Pending, run.Failed; the worst of its members
+	Consistency run.Consistency
+	Judged      bool // it carries a verdict
+	Members     int  // that exist
+	Expected    int  // that the call made; 0: not known
+	Test        Test
+	Held        []string // what else speaks against deleting it: a lock, an image, another account
+	Foreign     bool     // it does not carry Quiesce's tags
+}
+
+// Test is how the last restore test of a set ended.
+type Test string
+
+const (
+	Untested   Test = ""
+	Running    Test = "VALIDATING"
+	Successful Test = "SUCCESSFUL"
+	TestFailed Test = "FAILED"
+)
+
+// good reports a set that can be restored: only such a set fills a period.
+func (s Set) good() bool {
+	return !s.Foreign && s.Judged && s.Consistency.Rank() > 0 && s.State == run.Completed && s.whole() && s.Test != TestFailed
+}
+
+func (s Set) whole() bool { return s.Expected == 0 || s.Members >= s.Expected }
+
+// Decision is what becomes of one set. Why is one reason a line, each of which
+// would be enough.
+type Decision struct {
+	Set
+	Keep   bool
+	Orphan bool // a person must look at it, and nothing here deletes it
+	Why    []string
+
+	passed []string // by which rules it is not kept
+}
+
+// String is the decision as a dry run prints it.
+func (d Decision) String() string {
+	word := "removed"
+	if d.Keep {
+		word = "kept"
+	}
+	return word + ": " + strings.Join(d.Why, "; ")
+}
+
+// grace is how long a set without a verdict may still be at work, and how long
+// one that failed stays for whoever wants to know why.
+const grace = 24 * time.Hour
+
+// Decide decides over all sets of the rule's policy, newest first. Those of
+// different instances do not count against each other.
+func Decide(rule Rule, now time.Time, sets []Set) ([]Decision, error) {
+	zone, err := time.LoadLocation(rule.Timezone)
+	if err != nil {
+		return nil, fmt.Errorf("timezone: %w", err)
+	}
+	sorted := slices.Clone(sets)
+	slices.SortStableFunc(sorted, func(a, b Set) int {
+		return cmp.Or(b.TakenAt.Compare(a.TakenAt), cmp.Compare(a.RunID, b.RunID))
+	})
+	all := make([]Decision, len(sorted))
+	series := map[[2]string][]*Decision{}
+	for i, s := range sorted {
+		all[i] = Decision{Set: s}
+		key := [2]string{s.Policy, s.InstanceID}
+		series[key] = append(series[key], &all[i])
+	}
+	for _, of := range series {
+		(&judge{rule: rule, now: now, zone: zone}).decide(of)
+	}
+	return all, nil
+}
+
+// judge decides over the sets of one instance.
+type judge struct {
+	rule Rule
+	now  time.Time
+	zone *time.Location
+}
+
+func (j *judge) decide(series []*Decision) {
+	var good []*Decision
+	for _, d := range series {
+		if d.good() && !d.TakenAt.After(j.now) { // one from the future would push others out
+			good = append(good, d)
+		}
+	}
+	j.last(good)
+	j.age(good)
+	for _, p := range periods {
+		j.period(p, p.count(j.rule), good)
+	}
+	j.never(good)
+	for _, d := range series {
+		j.beyond(d)
+	}
+}
+
+func (d *Decision) keep(format string, args ...any) {
+	d.Keep = true
+	d.Why = append(d.Why, fmt.Sprintf(format, args...))
+}
+
+// pass notes a rule that does not keep the set, for the case that none does.
+func (d *Decision) pass(format string, args ...any) {
+	d.passed = append(d.passed, fmt.Sprintf(format, args...))
+}
+
+func (j *judge) last(good []*Decision) {
+	for i, d := range good {
+		switch {
+		case i < j.rule.Last:
+			d.keep("last %d of %d", i+1, j.rule.Last)
+		case j.rule.Last > 0:
+			d.pass("%d newer ones are there", i)
+		}
+	}
+}
+
+func (j *judge) age(good []*Decision) {
+	if j.rule.Within.IsZero() {
+		return
+	}
+	since := j.rule.Within.Before(j.now)
+	for _, d := range good {
+		if d.TakenAt.After(since) {
+			d.keep("younger than %s", j.rule.Within)
+		} else {
+			d.pass("it is older than %s", j.rule.Within)
+		}
+	}
+}
+
+// never keeps what no rule may delete: without these nothing could be restored.
+func (j *judge) never(good []*Decision) {
+	if len(good) == 0 {
+		return
+	}
+	good[0].keep("the newest good one")
+	best := good[0]
+	for _, d := range good {
+		if d.Consistency.Rank() > best.Consistency.Rank() {
+			best = d
+		}
+	}
+	if best != good[0] {
+		best.keep("the newest %s-consistent one", best.Consistency)
+	}
+	for _, d := range good {
+		if d.Test == Successful {
+			d.keep("the newest that was restored and checked")
+			break
+		}
+	}
+}
+
+// beyond decides what no rule is about.
+func (j *judge) beyond(d *Decision) {
+	for _, held := range d.Held {
+		d.keep("%s", held)
+	}
+	age := j.now.Sub(d.TakenAt)
+	switch {
+	case d.Foreign:
+		d.keep("not Quiesce's")
+	case d.Test == Running:
+		d.keep("under test")
+	case d.Test == TestFailed:
+		d.Orphan = true
+		d.keep("its restore test failed: find out why before it is deleted")
+	case d.State == run.Pending:
+		d.keep("not complete yet")
+	case age < 0:
+		d.keep("taken after now: a clock is wrong")
+	case d.State == run.Failed && age < grace:
+		d.keep("failed less than a day ago")
+	case d.State == run.Failed:
+		d.Why = append(d.Why, "it failed and cannot be restored")
+	case !d.Judged && age < grace:
+		d.keep("its run may not have judged it yet")
+	case !d.Judged || d.Consistency.Rank() == 0:
+		d.Orphan = true
+		d.keep("an orphan: no run has judged it, look at %s", d.RunID)
+	case !d.whole():
+		d.Orphan = true
+		d.keep("%d of %d members are there: look who deleted the others", d.Members, d.Expected)
+	case j.rule.IsZero():
+		d.keep("its policy has no retention")
+	}
+	if !d.Keep {
+		d.Why = append(d.Why, d.passed...)
+	}
+}
