@@ -133,7 +133,7 @@ func TestSnapshot(t *testing.T) {
 				if slices.Contains(c.calls, "Publish") || slices.Contains(c.calls, "TagSnapshots") {
 					t.Errorf("calls %v: the window is no time for that", c.calls)
 				}
-				if created > 0 && (spec.Tags[cloud.TagRun] != "run-1" || !spec.ExcludeBoot || len(spec.Exclude) != 0) {
+				if created > 0 && (spec.Tags[cloud.TagRun] != "run-1" || spec.Tags[cloud.TagInstance] == "" || spec.Tags[cloud.TagMembers] == "" || !spec.ExcludeBoot || len(spec.Exclude) != 0) {
 					t.Errorf("asked for %+v", spec)
 				}
 			})

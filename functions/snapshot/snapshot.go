@@ -6,6 +6,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
@@ -97,6 +98,8 @@ func spec(plan run.Plan, hold string) cloud.SetSpec {
 	}
 	tags[cloud.TagRun] = plan.RunID
 	tags[cloud.TagPolicy] = plan.Policy.Name
+	tags[cloud.TagInstance] = plan.Target.InstanceID
+	tags[cloud.TagMembers] = strconv.Itoa(len(plan.Volumes))
 	if hold != "" {
 		tags[cloud.TagHold] = hold
 	}

@@ -200,6 +200,8 @@ const (
 	TagRun         = "quiesce:run"
 	TagHold        = "quiesce:hold"
 	TagPolicy      = "quiesce:policy"
+	TagInstance    = "quiesce:instance" // a volume may be another's by the time it is wanted back
+	TagMembers     = "quiesce:members"  // how many snapshots the set has; a list does not tell what is missing
 	TagConsistency = "quiesce:consistency"
 	TagReason      = "quiesce:reason"
 	TagFrozenMs    = "quiesce:frozen-ms"
