@@ -110,8 +110,21 @@ func (a *Adapter) connect(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	pool := redis.NewClient(once(to))
+	c := &client{pool: pool, conn: pool.Conn()}
+	ctx, cancel := context.WithTimeout(ctx, proofLimit)
+	defer cancel()
+	if _, err := c.do(ctx, "PING"); err != nil {
+		c.close()
+		return nil, fault.Wrap(fault.CodeOf(err), err, "connecting to %s", to.at)
+	}
+	return c, nil
+}
+
+// once are the library's options for one connection to a server.
+func once(to address) *redis.Options {
 	var dialled atomic.Bool
-	pool := redis.NewClient(&redis.Options{
+	return &redis.Options{
 		Network: to.network, Addr: to.at, Username: to.username, Password: to.password, ClientName: "quiesce",
 		Dialer: func(ctx context.Context, network, at string) (net.Conn, error) {
 			if dialled.Swap(true) {
@@ -123,15 +136,7 @@ func (a *Adapter) connect(ctx context.Context) (*client, error) {
 		Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1, PoolSize: 1,
 		ReadTimeout: proofLimit, WriteTimeout: proofLimit, DialTimeout: proofLimit, ContextTimeoutEnabled: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
-	c := &client{pool: pool, conn: pool.Conn()}
-	ctx, cancel := context.WithTimeout(ctx, proofLimit)
-	defer cancel()
-	if _, err := c.do(ctx, "PING"); err != nil {
-		c.close()
-		return nil, fault.Wrap(fault.CodeOf(err), err, "connecting to %s", to.at)
 	}
-	return c, nil
 }
 
 func (c *client) close() {

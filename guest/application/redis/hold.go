@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,12 +95,14 @@ func (c *client) restore(ctx context.Context, e entry) error {
 	return nil
 }
 
-// quiet waits until the server is not occupied with its files.
+// quiet waits until the server is not occupied with its files. Where the limit
+// ends it in the middle of a command, its socket may tell before ctx does: what
+// was waited for is said all the same.
 func (c *client) quiet(ctx context.Context) (state, error) {
 	for why := ""; ; {
 		s, err := c.state(ctx)
-		if err != nil && ctx.Err() != nil && why != "" {
-			err = fault.Wrap(fault.ApplicationBusy, context.Cause(ctx), "%s", why)
+		if why != "" && fault.CodeOf(err) == fault.ApplicationBusy {
+			return s, fault.Wrap(fault.ApplicationBusy, cmp.Or(context.Cause(ctx), err), "%s", why)
 		}
 		if err == nil {
 			err = s.allow()
@@ -111,7 +114,7 @@ func (c *client) quiet(ctx context.Context) (state, error) {
 		select {
 		case <-time.After(poll):
 		case <-ctx.Done():
-			return s, fault.Wrap(fault.ApplicationBusy, context.Cause(ctx), "%s", s.busy)
+			return s, fault.Wrap(fault.ApplicationBusy, context.Cause(ctx), "%s", why)
 		}
 	}
 }
