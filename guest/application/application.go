@@ -67,6 +67,7 @@ type Adapter interface {
 type Held struct {
 	SessionID string // of the connection that holds it; empty if none does
 	Version   string // of the server
+	Mode      string // in which it is held, where the kind has several
 	Killed    int    // queries that the policy let be killed to get the lock
 }
 

@@ -50,7 +50,7 @@ func (s *session) begin(protocol.Request) error {
 	}
 	s.note(func(e *protocol.Evidence) {
 		e.Application.QuiescedAt = s.host.Stamp()
-		e.Application.SessionID, e.Application.Version, e.Application.Killed = held.SessionID, held.Version, held.Killed
+		e.Application.SessionID, e.Application.Version, e.Application.Mode, e.Application.Killed = held.SessionID, held.Version, held.Mode, held.Killed
 		e.Phase = protocol.Quiesced
 	})
 	return s.save()

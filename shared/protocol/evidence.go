@@ -61,6 +61,7 @@ type ApplicationEvidence struct {
 	QuiescedAt Stamp         `json:"quiescedAt,omitzero"` // zero: not quiesced
 	SessionID  string        `json:"sessionId,omitempty"` // of the connection that holds it
 	Version    string        `json:"version,omitempty"`   // of the server
+	Mode       string        `json:"mode,omitempty"`      // in which it was held, where the kind has several
 	Killed     int           `json:"killed,omitempty"`    // queries ended to get the lock, as the policy lets them
 	Held       bool          `json:"held"`
 	ReleasedAt Stamp         `json:"releasedAt,omitzero"`

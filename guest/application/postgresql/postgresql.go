@@ -157,7 +157,7 @@ func (a *Adapter) Quiesce(ctx context.Context) (application.Held, error) {
 	if s.identity, err = s.identify(ctx); err != nil {
 		return application.Held{}, refused(err, "naming the session")
 	}
-	return application.Held{SessionID: s.identity.String(), Version: s.version}, nil
+	return application.Held{SessionID: s.identity.String(), Version: s.version, Mode: a.mode}, nil
 }
 
 // StillHeld proves that the very session of Quiesce lives, in the very server:

@@ -1,4 +1,4 @@
-package mariadb
+package mysqld
 
 import (
 	"bufio"
@@ -21,29 +21,25 @@ import (
 // sockets are where distributions put the server's.
 var sockets = []string{"/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock"}
 
-// open opens the one connection and learns its id.
-func (a *adapter) open(ctx context.Context) (version string, err error) {
-	if a.db, a.conn, err = connect(ctx, a.options); err != nil {
-		return "", err
+// Open opens the one connection and learns its id.
+func (s *Session) Open(ctx context.Context) (err error) {
+	if s.db, s.conn, err = connect(ctx, s.options, s.brand); err != nil {
+		return err
 	}
-	err = a.conn.QueryRowContext(ctx, "SELECT CONNECTION_ID(), VERSION()").Scan(&a.id, &version)
-	switch {
-	case err != nil:
-		return "", translate(err)
-	case !isMariaDB(version):
-		return "", fault.New(fault.ApplicationRefused, "the server is %s, no MariaDB: wants kind mysql", version)
+	if err := s.conn.QueryRowContext(ctx, "SELECT CONNECTION_ID(), VERSION()").Scan(&s.id, &s.Version); err != nil {
+		return Translate(err)
 	}
-	return version, nil
+	return s.brand.Is(s.Version)
 }
 
 // connect opens one connection by the server's socket, as root or as the
 // option file says. Its pool never opens a second one.
-func connect(ctx context.Context, o protocol.Application) (*sql.DB, *sql.Conn, error) {
+func connect(ctx context.Context, o protocol.Application, b Brand) (*sql.DB, *sql.Conn, error) {
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.User, cfg.Addr = "unix", "root", o.Socket
 	cfg.InterpolateParams, cfg.Logger = true, &mysql.NopLogger{}
 	if o.OptionFile != "" {
-		said, err := readOptions(o.OptionFile)
+		said, err := readOptions(o.OptionFile, b.Groups)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -84,7 +80,7 @@ func reached(socket string, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(fault.ApplicationBusy, err, "the server at %s does not answer", socket)
 	}
-	return translate(err)
+	return Translate(err)
 }
 
 // codes are the server's own error numbers, as far as they mean something else
@@ -95,10 +91,11 @@ var codes = map[uint16]fault.Code{
 	1203: fault.ApplicationBusy, // too many connections of this account
 	1205: fault.ApplicationBusy, // lock wait timeout
 	1213: fault.ApplicationBusy, // deadlock
+	3024: fault.ApplicationBusy, // a statement's own time limit
 }
 
-// translate gives a server's error its code.
-func translate(err error) error {
+// Translate gives a server's error its code.
+func Translate(err error) error {
 	var said *mysql.MySQLError
 	var known *fault.Error
 	switch {
@@ -116,8 +113,8 @@ func translate(err error) error {
 
 // end ends the session from a second connection. A server that is gone, or does
 // not know the session, has let go.
-func (a *adapter) end(ctx context.Context) error {
-	db, conn, err := connect(ctx, a.options)
+func (s *Session) end(ctx context.Context) error {
+	db, conn, err := connect(ctx, s.options, s.brand)
 	if fault.CodeOf(err) == fault.ApplicationNotFound {
 		return nil
 	}
@@ -126,22 +123,26 @@ func (a *adapter) end(ctx context.Context) error {
 	}
 	defer db.Close()
 	defer conn.Close()
-	var said *mysql.MySQLError
-	if _, err := conn.ExecContext(ctx, fmt.Sprintf("KILL CONNECTION %d", a.id)); err != nil &&
-		(!errors.As(err, &said) || said.Number != unknownThread) {
-		return translate(err)
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("KILL CONNECTION %d", s.id)); err != nil && Number(err) != unknownThread {
+		return Translate(err)
 	}
 	return nil
 }
 
 const unknownThread = 1094
 
-// groups are the sections of an option file that clients read.
-var groups = []string{"client", "client-server", "client-mariadb", "quiesce"}
+// Number is the server's own of an error; 0 if the server did not say it.
+func Number(err error) uint16 {
+	var said *mysql.MySQLError
+	if errors.As(err, &said) {
+		return said.Number
+	}
+	return 0
+}
 
 // readOptions reads user, password and socket, a later group over an earlier
 // one. Only root may be able to write the file, for it decides who is held.
-func readOptions(path string) (map[string]string, error) {
+func readOptions(path string, groups []string) (map[string]string, error) {
 	refuse := func(format string, args ...any) error {
 		return &fault.Error{Code: fault.ApplicationRefused, Field: "application.optionFile", Message: fmt.Sprintf(format, args...)}
 	}
