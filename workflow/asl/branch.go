@@ -24,6 +24,10 @@ func (b *branch) parallel(s *State, in scope) (any, error) {
 	return b.joined("Parallel", out, err)
 }
 
+// inlineAtOnce is how many iterations of an inline Map the service runs at a
+// time, whatever MaxConcurrency says.
+const inlineAtOnce = 40
+
 // each runs the processor once for every item.
 func (b *branch) each(s *State, in scope) (any, error) {
 	if s.Distributed != nil {
@@ -33,7 +37,7 @@ func (b *branch) each(s *State, in scope) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit, err := b.limit(s, in, len(items))
+	limit, err := b.limit(s, in, min(len(items), inlineAtOnce))
 	if err != nil {
 		return nil, err
 	}

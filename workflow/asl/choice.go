@@ -87,7 +87,7 @@ func splitOperator(name string) (kind, operator string, path, ok bool) {
 }
 
 // holds evaluates the rule; a variable that is not there is a failure, unless
-// that is what is asked.
+// that is what is asked, and so is a bound that is none.
 func (r *Rule) holds(in scope) (bool, error) {
 	switch {
 	case r.Not != nil:
@@ -128,6 +128,9 @@ func (r *Rule) holds(in scope) (bool, error) {
 		if want, err = r.ValuePath.must(in, r.Operator+"Path"); err != nil {
 			return false, err
 		}
+	}
+	if _, comparable := r.order(want, want); !comparable && r.ranks {
+		return false, runtimeError("Invalid value provided at path '%s'", r.ValuePath)
 	}
 	order, same := r.order(v, want)
 	return same && r.test(order), nil

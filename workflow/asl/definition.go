@@ -98,6 +98,7 @@ type Rule struct {
 
 	order func(a, b any) (int, bool) // of a comparison
 	test  func(order int) bool
+	ranks bool // asks for more than equality
 }
 
 // Edge is one way out of a state.

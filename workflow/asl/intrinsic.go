@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -229,9 +230,9 @@ func call(function string, args []any, fx *effects) (any, error) {
 	case "States.Array":
 		return args, nil
 	case "States.MathAdd":
-		a, b := integer(args[0]), integer(args[1])
+		a, b := rounded(args[0]), rounded(args[1])
 		if a == nil || b == nil {
-			return nil, errors.New("wants two integers")
+			return nil, errors.New("wants two numbers")
 		}
 		return json.Number(strconv.FormatInt(*a+*b, 10)), nil
 	case "States.UUID":
@@ -324,6 +325,23 @@ func integer(v any) *int64 {
 	if err != nil {
 		return nil
 	}
+	return &i
+}
+
+// rounded is an integer, or the one nearest to a fraction, upwards from a half.
+func rounded(v any) *int64 {
+	if i := integer(v); i != nil {
+		return i
+	}
+	n, ok := v.(json.Number)
+	if !ok {
+		return nil
+	}
+	f, err := n.Float64()
+	if err != nil || math.Abs(f) >= 1<<53 {
+		return nil
+	}
+	i := int64(math.Floor(f + 0.5))
 	return &i
 }
 

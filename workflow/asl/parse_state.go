@@ -246,7 +246,7 @@ func (f *fields) comparison(r *Rule, name string) {
 	if _, is := predicates[name]; is || name == "IsPresent" || name == "StringMatches" {
 		ok, fromPath = true, false
 	} else if ok {
-		r.order, r.test = kinds[kind], operators[operator]
+		r.order, r.test, r.ranks = kinds[kind], operators[operator], operator != "Equals"
 	}
 	if !ok || !f.has(name) {
 		return

@@ -46,6 +46,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a result nowhere", one(`{` + fn + `,"ResultPath":"$.a[*]"}`), `no reference path`},
 		{"a result in the context", one(`{` + fn + `,"ResultPath":"$$.a"}`), `read only`},
 		{"no path", one(`{"Type":"Pass","InputPath":"a.b","Next":"Z"}`), `"a.b" is no path`},
+		{"several names in one bracket", one(`{"Type":"Pass","Parameters":{"a.$":"$['a','b']"},"Next":"Z"}`), `several names in one bracket`},
 		{"a broken path", one(`{"Type":"Pass","Parameters":{"a.$":"$.a["},"Next":"Z"}`), `state "A": Parameters.a.$: "$.a[" is no path`},
 		{"a path that is no text", one(`{"Type":"Pass","Parameters":{"a.$":1},"Next":"Z"}`), `Parameters.a.$: wants a path`},
 		{"an unknown function", one(`{"Type":"Pass","Parameters":{"a.$":"States.Hash('a')"},"Next":"Z"}`), `unknown intrinsic function States.Hash`},

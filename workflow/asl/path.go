@@ -2,6 +2,7 @@ package asl
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/theory/jsonpath"
@@ -34,6 +35,11 @@ func ParsePath(text string) (*Path, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q is no path: %w", text, err)
 	}
+	for _, segment := range query.Query().Segments() {
+		if names := segment.Selectors(); len(names) > 1 && slices.ContainsFunc(names, isName) {
+			return nil, fmt.Errorf("%q is no path of the subset: several names in one bracket", text)
+		}
+	}
 	p.query, p.definite = query, query.Query().Singular() != nil
 	if p.definite {
 		for _, segment := range query.Query().Segments() {
@@ -49,6 +55,10 @@ func ParsePath(text string) (*Path, error) {
 	}
 	return p, nil
 }
+
+// isName tells names from indices. Several names at once find an object where
+// the service's library reads them, and a list by the standard.
+func isName(s spec.Selector) bool { _, ok := s.(spec.Name); return ok }
 
 // String returns the path as it is written.
 func (p *Path) String() string { return p.text }
