@@ -1,11 +1,7 @@
 package aws
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,9 +14,6 @@ import (
 
 // targets routes the awsJson services by the prefix of X-Amz-Target.
 var targets = map[string]string{"AmazonSSM": "ssm", "AWSEvents": "events", "AWSStepFunctions": "states"}
-
-// errDropped is a connection that breaks before the reply.
-var errDropped = errors.New("read: connection reset by peer")
 
 // answer handles one request wholly: whose it is, what is planned for it, its
 // effect, then its latency.
@@ -58,34 +51,18 @@ func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.
 		reply.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	}
 	reply.Header.Set("X-Amzn-Requestid", call.ID)
-	if err := wait(ctx, c.latency(call.Service, call.Action)+call.Planned.Slow); err != nil {
+	if err := wire.Sleep(ctx, c.latency(call.Service, call.Action)+call.Planned.Slow); err != nil {
 		return wire.Reply{}, err
 	}
 	if call.Planned.Drop {
-		return wire.Reply{}, errDropped
+		return wire.Reply{}, wire.ErrDropped
 	}
 	return reply, nil
 }
 
 // admit refuses what the plan or the request limits refuse.
 func (c *Cloud) admit(call *wire.Call, service wire.Service) error {
-	protocol := service.Protocol()
-	switch call.Planned.Refuse {
-	case fault.Throttle:
-		return protocol.Throttled
-	case fault.Deny:
-		return protocol.Denied
-	case fault.BusDown:
-		return protocol.Down
-	}
-	if c.cfg.Unthrottled {
-		return nil
-	}
-	bucket, limit := service.Limit(call)
-	if limit.Capacity > 0 && !c.buckets.Take(call.Service+":"+bucket, limit, call.At) {
-		return protocol.Throttled
-	}
-	return nil
+	return c.buckets.Admit(call, service, c.cfg.Unthrottled)
 }
 
 // route finds the service and the action of a request as the endpoints do.
@@ -113,82 +90,15 @@ func (c *Cloud) route(call *wire.Call) {
 	}
 }
 
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // Transport reaches the cloud in process, whatever host a request names.
-func (c *Cloud) Transport() http.RoundTripper { return transport{c} }
+func (c *Cloud) Transport() http.RoundTripper { return wire.Front(c.answer) }
 
-type transport struct{ cloud *Cloud }
-
-func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body []byte
-	if r.Body != nil {
-		var err error
-		body, err = io.ReadAll(r.Body)
-		_ = r.Body.Close()
-		if err != nil {
-			return nil, err
-		}
-	}
-	reply, err := t.cloud.answer(r.Context(), r, body)
-	if err != nil {
-		return nil, err
-	}
-	if r.Method == http.MethodHead {
-		reply.Body = nil
-	}
-	return &http.Response{
-		Status: http.StatusText(reply.Status), StatusCode: reply.Status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: reply.Header, Body: io.NopCloser(bytes.NewReader(reply.Body)), ContentLength: int64(len(reply.Body)), Request: r,
-	}, nil
-}
-
-// ServeHTTP answers over sockets. A reply that is to be lost closes the
-// connection.
+// ServeHTTP answers over sockets.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	reply, err := c.answer(r.Context(), r, body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	for k, v := range reply.Header {
-		w.Header()[k] = v
-	}
-	w.WriteHeader(reply.Status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(reply.Body)
-	}
+	wire.Front(c.answer).ServeHTTP(w, r)
 }
 
-// Serve answers on a listener until ctx ends. It refuses any address but
-// loopback: the keys of this account are no secret.
+// Serve answers on a listener on loopback until ctx ends.
 func (c *Cloud) Serve(ctx context.Context, l net.Listener) error {
-	a, ok := l.Addr().(*net.TCPAddr)
-	if !ok || !a.IP.IsLoopback() {
-		_ = l.Close()
-		return fmt.Errorf("the emulated cloud listens on loopback only, not on %s", l.Addr())
-	}
-	server := &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return wire.Front(c.answer).Serve(ctx, l)
 }

@@ -47,7 +47,7 @@ func (c *Cloud) FunctionARN(name string) string {
 }
 
 func (c *Cloud) invoke(ctx context.Context, functions runtimeapi.Invoker, arn string, payload json.RawMessage) (json.RawMessage, error) {
-	if err := wait(ctx, c.latency("lambda", "Invoke")); err != nil {
+	if err := wire.Sleep(ctx, c.latency("lambda", "Invoke")); err != nil {
 		return nil, err
 	}
 	_, name, ok := strings.Cut(arn, ":function:")
@@ -104,7 +104,7 @@ func (c *Cloud) putEvents(ctx context.Context, input json.RawMessage) (json.RawM
 		code = wire.AsError(err).Code
 	}
 	c.record(call, code)
-	if waited := wait(ctx, c.latency("events", "PutEvents")+call.Planned.Slow); waited != nil {
+	if waited := wire.Sleep(ctx, c.latency("events", "PutEvents")+call.Planned.Slow); waited != nil {
 		return nil, waited
 	}
 	if err != nil {
@@ -165,7 +165,7 @@ func (c *Cloud) Janitor(machineARN string, thaw func(context.Context, Stopped) e
 func (c *Cloud) Listen(rule, pattern string, do func(context.Context, bus.Event) error) error {
 	return c.Bus.Rule(rule, pattern, func(ctx context.Context, e bus.Event) {
 		for try := range 3 {
-			if wait(ctx, time.Duration(try)*time.Minute) != nil || do(ctx, e) == nil {
+			if wire.Sleep(ctx, time.Duration(try)*time.Minute) != nil || do(ctx, e) == nil {
 				return
 			}
 		}
