@@ -20,7 +20,7 @@ const module = "github.com/quiesce/quiesce"
 // Families of packages, by the beginning of their path.
 var (
 	awsSDK    = []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}
-	aliyunSDK = []string{"github.com/alibabacloud-go", "github.com/aliyun/alibaba-cloud-sdk-go", "github.com/aliyun/credentials-go"}
+	aliyunSDK = []string{"github.com/alibabacloud-go", "github.com/aliyun/alibaba-cloud-sdk-go", "github.com/aliyun/alibabacloud-oss-go-sdk-v2", "github.com/aliyun/credentials-go"}
 	lambdaRT  = []string{"github.com/aws/aws-lambda-go"}
 	fcRT      = []string{"github.com/aliyun/fc-runtime-go-sdk"}
 	sdks      = join(awsSDK, aliyunSDK, lambdaRT, fcRT)
@@ -55,6 +55,8 @@ var rules = []struct {
 		"only the edge to Lambda knows its library"},
 	{own(""), own("functions/fc"), fcRT,
 		"only the edge to Function Compute knows its library"},
+	{own(""), join(own("shared/cloud/alicloud", "functions/fc"), laptop), aliyunSDK,
+		"only its provider knows Alibaba Cloud's SDKs, which are large and have sharp edges"},
 	{own("functions/lambda"), nil, join(aliyunSDK, own("shared/cloud/alicloud")),
 		"each edge carries one cloud's SDK, because size is start-up time"},
 	{own("functions/fc"), nil, join(awsSDK, own("shared/cloud/awscloud")),
@@ -147,6 +149,10 @@ func TestRulesBite(t *testing.T) {
 		{"/events", "github.com/aws/aws-lambda-go/lambda", 2},
 		{"/events/example", "github.com/aws/aws-lambda-go/lambda", 0},
 		{"/events/example", module + "/shared/cloud", 1},
+		{"/functions/lambda", module + "/shared/cloud/alicloud", 1},
+		{"/functions/lambda", "github.com/aliyun/alibaba-cloud-sdk-go/sdk", 2},
+		{"/shared/cloud/alicloud", "github.com/aliyun/alibaba-cloud-sdk-go/sdk", 0},
+		{"/shared/cloud/awscloud", "github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss", 1},
 		{"/guest/session", module + "/shared/cloud", 1},
 		{"/guest/session", module + "/shared/protocol", 0},
 	} {

@@ -157,7 +157,11 @@ var agent = []test{
 		id := send(t, h, command(h, "begin", "{}"))
 		time.Sleep(5 * time.Second)
 		ok(t, h.Provider.Cancel(t.Context(), h.Running.ID, id))
-		if end := await(t, h, id, execution-6*time.Second); end.ExitCode == 0 || !end.TimedOut || !killed.Load() {
+		limit := execution - 6*time.Second
+		if h.Unstoppable {
+			limit = execution + slack
+		}
+		if end := await(t, h, id, limit); end.ExitCode == 0 || !end.TimedOut || !killed.Load() {
 			t.Errorf("got %+v, killed %t", end, killed.Load())
 		}
 	}},

@@ -38,6 +38,9 @@ type Harness struct {
 	// Wait starts a state of the workflow that waits, and returns its token
 	// and whether it has ended.
 	Wait func() (token string, ended func() bool)
+	// Unstoppable tells that a command which runs ends by its own limit,
+	// whoever cancels it.
+	Unstoppable bool
 	// Refuse lets the bus take the n-th entry (from 0) of the next batch only
 	// at a second attempt. Nil where a batch is taken whole or not at all.
 	Refuse func(n int)
