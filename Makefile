@@ -55,8 +55,8 @@ lint-infra: build node_modules ## Have the definitions and the template judged b
 soak: deps build ## Run every database N times in a row (N=100): snapshot under load, restore, check.
 	scripts/soak $(or $(N),100)
 
-bench: deps build ## Print the frozen window beside two other ways, the freeze with and without presync, sizes and start times.
-	$(GO) run ./cmd/bench
+bench: deps build ## Print windows beside other ways, servers held and not held, the freeze with and without presync, sizes and start times.
+	$(GO) run ./cmd/bench $(ARGS)
 
 deps: ## Install what the real runs need, on Debian as root; elsewhere say what is missing.
 	@scripts/deps
