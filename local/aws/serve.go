@@ -15,6 +15,11 @@ import (
 // targets routes the awsJson services by the prefix of X-Amz-Target.
 var targets = map[string]string{"AmazonSSM": "ssm", "AWSEvents": "events", "AWSStepFunctions": "states"}
 
+// partial are the calls whose services make a wrong answer that can be read:
+// lists that lack one, an output that breaks off. Every other answer breaks off
+// as it is sent.
+var partial = map[string]bool{"DescribeSnapshots": true, "GetCommandInvocation": true}
+
 // answer handles one request wholly: whose it is, what is planned for it, its
 // effect, then its latency.
 func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.Reply, error) {
@@ -33,6 +38,10 @@ func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.
 		}
 		// What the plan does to the world outlives a client that hangs up.
 		call.Planned = c.cfg.Faults.Arrive(fault.WithStep(context.WithoutCancel(ctx), call.Step), call.Step, call.Action)
+		if call.Planned.Hang {
+			<-ctx.Done()
+			return wire.Reply{}, ctx.Err()
+		}
 		if err = c.admit(call, service); err == nil {
 			reply, err = service.Do(ctx, call)
 		}
@@ -56,6 +65,9 @@ func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.
 	}
 	if call.Planned.Drop {
 		return wire.Reply{}, wire.ErrDropped
+	}
+	if call.Planned.Wrong && !partial[call.Action] && err == nil {
+		reply.Body = reply.Body[:len(reply.Body)/2]
 	}
 	return reply, nil
 }

@@ -272,6 +272,19 @@ func (e *Engine) Stop(arn, name, cause string) (Execution, error) {
 	return e.Describe(arn)
 }
 
+// Expire ends an execution as if its machine's time were over.
+func (e *Engine) Expire(arn string) error {
+	e.mu.Lock()
+	x := e.executions[arn]
+	e.mu.Unlock()
+	if x == nil {
+		return ErrNoExecution
+	}
+	x.stop(asl.Expired)
+	e.cfg.Clock.Wait(-1, &x.done)
+	return nil
+}
+
 // Wait waits for an execution to end.
 func (e *Engine) Wait(ctx context.Context, arn string) (Execution, error) {
 	e.mu.Lock()

@@ -12,10 +12,13 @@ type Disturbance struct {
 	Refuse Kind          // Throttle, Deny or BusDown: answered in place of the effect
 	Slow   time.Duration // answered so much later
 	Drop   bool          // the effect happens, the connection drops before the answer
+	Hang   bool          // neither effect nor answer
+	Wrong  bool          // the effect happens, the answer tells a part of it
 
 	// Of the command that the call sends.
 	Duplicate bool
 	Late      time.Duration
+	Reorder   bool
 	Offline   bool
 
 	// ErrorSet lets the snapshots that the call makes go to error.
@@ -35,6 +38,7 @@ func (p *Plan) Arrive(ctx context.Context, step, api string) Disturbance {
 	if down {
 		d.Refuse = BusDown
 	}
+	p.see(step + "/" + api)
 	kinds := p.reach(func(f *planned) bool { return concerns(f.Fault, step, api) })
 	p.fire(ctx, kinds)
 	for _, k := range kinds {
@@ -45,8 +49,14 @@ func (p *Plan) Arrive(ctx context.Context, step, api string) Disturbance {
 			d.Slow += p.slowness()
 		case LostReply:
 			d.Drop = true
+		case Hang:
+			d.Hang = true
+		case WrongData:
+			d.Wrong = true
 		case Duplicate:
 			d.Duplicate = true
+		case Reorder:
+			d.Reorder = true
 		case Late:
 			d.Late = p.lateness()
 		case AgentOffline:
@@ -56,6 +66,32 @@ func (p *Plan) Arrive(ctx context.Context, step, api string) Disturbance {
 		}
 	}
 	return d
+}
+
+// Happening is what befalls one operation on a machine.
+type Happening struct {
+	Refuse bool
+	Stall  time.Duration
+}
+
+// Do is asked by a simulated machine before each operation of the helper.
+func (p *Plan) Do(step, operation string) Happening {
+	var h Happening
+	if p == nil {
+		return h
+	}
+	p.see(step + "/" + operation)
+	kinds := p.reach(func(f *planned) bool { return f.Target == step+"/"+operation })
+	p.fire(WithStep(context.Background(), step), kinds)
+	for _, k := range kinds {
+		switch k {
+		case Refuse:
+			h.Refuse = true
+		case Stall:
+			h.Stall += p.slowness()
+		}
+	}
+	return h
 }
 
 // concerns tells whether a fault is one of this call's: it names the API, or

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/local/runtimeapi"
@@ -25,6 +26,7 @@ type around struct {
 func (a around) Invoke(ctx context.Context, function string, payload json.RawMessage) (json.RawMessage, error) {
 	step := stepOf(function)
 	ctx = WithStep(ctx, step)
+	a.plan.see(step)
 	kinds := a.plan.reach(func(f *planned) bool { return f.Target == step && atEntry(f.Kind, step) })
 	if slices.Contains(kinds, BusDown) {
 		defer a.plan.takeBusDown(step)()
@@ -56,8 +58,14 @@ func (a around) Invoke(ctx context.Context, function string, payload json.RawMes
 	if slices.Contains(kinds, CrashAfter) && err == nil {
 		return nil, &runtimeapi.Failed{Type: "Runtime.ExitError", Message: "RequestId: planned Error: Runtime exited with error: signal: killed"}
 	}
+	if slices.Contains(kinds, Oversize) && err == nil {
+		return json.RawMessage(`"` + strings.Repeat("x", oversize) + `"`), nil
+	}
 	return out, err
 }
+
+// oversize is more than a state's data may be, and less than a function's answer.
+const oversize = 300 << 10
 
 // atEntry tells which kinds happen when a step's function is entered; the rest
 // happen at its calls.

@@ -20,6 +20,7 @@ const (
 	Hang        Kind = "hang"         // nothing is done and nothing answered: the task times out
 	CrashBefore Kind = "crash-before" // the process dies before it has done anything
 	CrashAfter  Kind = "crash-after"  // everything is done, the answer is lost with the process
+	Oversize    Kind = "oversize"     // everything is done, the answer is more than a state's data may be
 )
 
 // Of the function, or of a call when the target names an API.
@@ -34,10 +35,16 @@ const (
 	Deny      Kind = "deny"       // refused for missing permission
 )
 
+// Of an API that is named.
+const (
+	WrongData Kind = "wrong-data" // done, and answered with a part of the truth
+)
+
 // Of the step's command on the instance.
 const (
 	Duplicate    Kind = "duplicate"     // the agent runs it twice
 	Late         Kind = "late"          // the agent gets it late
+	Reorder      Kind = "reorder"       // the agent gets it after the next one, whenever that is
 	AgentOffline Kind = "agent-offline" // the agent loses its connection before it gets it
 )
 
@@ -51,18 +58,32 @@ const (
 // in time is taken: that is the worst moment.
 const (
 	KillHelper    Kind = "kill-helper"
-	ForeignThaw   Kind = "foreign-thaw"
+	ForeignThaw   Kind = "foreign-thaw" // somebody else thaws, and freezes again at once
 	ForeignFreeze Kind = "foreign-freeze"
 	StopExecution Kind = "stop-execution"
 	KillSession   Kind = "kill-session" // an operator ends the session that holds the server
 	LongQuery     Kind = "long-query"   // a statement starts that holds a quiesce off
+
+	ForeignRelease Kind = "foreign-release" // somebody else thaws, and leaves it so
+	KillGuard      Kind = "kill-guard"      // of one filesystem
+	TimeOut        Kind = "time-out"        // the execution's own time is over
+	ClockJump      Kind = "clock-jump"      // of the instance's wall clock
+	AgentRestart   Kind = "agent-restart"   // away for as long as its service takes to be started again
+	StopInstance   Kind = "stop-instance"
+	DiskFull       Kind = "disk-full" // where the helper keeps its records
+)
+
+// Of one operation on the machine.
+const (
+	Refuse Kind = "refuse" // it fails without an effect
+	Stall  Kind = "stall"  // it takes far longer than it should
 )
 
 // BusDown refuses every event that the step publishes.
 const BusDown Kind = "bus-down"
 
 // Steps in the order of a run, then what an event starts.
-var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "await", "tag", "wake"}
+var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "await", "tag", "wake", "janitor"}
 
 // main is the call by which a step does what it is for, on each cloud.
 var mainCalls = map[string][]string{
@@ -71,6 +92,7 @@ var mainCalls = map[string][]string{
 	"freeze":        {"SendCommand", "RunCommand", "InvokeCommand"},
 	"snapshot":      {"CreateSnapshots", "CreateSnapshotGroup"},
 	"thaw":          {"SendCommand", "RunCommand", "InvokeCommand"},
+	"janitor":       {"SendCommand", "RunCommand", "InvokeCommand"},
 	"poll-status":   {"DescribeSnapshots", "DescribeSnapshotGroups"},
 	"await":         {"PutObject"},
 	"wake":          {"SendTaskSuccess", "ReportTaskSucceeded"},
@@ -86,24 +108,48 @@ var APIs = []string{
 	"StopInvocation", "TagResources",
 }
 
+// Operations are what the helper does on a simulated machine, each at the step
+// whose command has it done. They can be named as STEP/OPERATION.
+var Operations = map[string][]string{
+	"precheck":      {"survey"},
+	"run-prescript": {"save", "script", "scripted", "quiesce"},
+	"freeze":        {"survey", "open", "flush", "save", "arm", "freeze", "freezing", "frozen", "blocked"},
+	"snapshot":      {"copy"},
+	"thaw":          {"held", "thaw", "thawed", "still-held", "release", "script", "scripted", "survey", "save", "rescue", "undo"},
+}
+
 // Kinds by what they may be planned for.
 var (
-	ofFunction = []Kind{Fail, Hang, CrashBefore, CrashAfter, Throttle, Slow}
-	ofCall     = []Kind{Throttle, Slow, LostReply, Deny}
+	ofFunction = []Kind{Fail, Hang, CrashBefore, CrashAfter, Throttle, Slow, Oversize}
+	ofCall     = []Kind{Throttle, Slow, LostReply, Deny, Hang, WrongData}
 	ofMain     = []Kind{LostReply, Deny}
-	ofCommand  = []Kind{Duplicate, Late, AgentOffline}
+	ofCommand  = []Kind{Duplicate, Late, Reorder, AgentOffline}
+	ofMachine  = []Kind{Refuse, Stall}
 	ofSet      = []Kind{ErrorSet}
-	ofWorld    = []Kind{KillHelper, ForeignThaw, ForeignFreeze, StopExecution, KillSession, LongQuery, BusDown}
+	ofWorld    = []Kind{KillHelper, ForeignThaw, ForeignFreeze, StopExecution, KillSession, LongQuery, BusDown,
+		ForeignRelease, KillGuard, TimeOut, ClockJump, AgentRestart, StopInstance, DiskFull}
 )
 
 // KindsOf lists the kinds that can be planned for a step or an API.
 func KindsOf(target string) []Kind {
 	step, api, both := strings.Cut(target, "/")
 	if both || slices.Contains(APIs, target) {
-		if both && (!slices.Contains(Steps, step) || !slices.Contains(APIs, api)) {
+		switch {
+		case !both:
+			return ofCall
+		case slices.Contains(Operations[step], api):
+			return slices.Concat(ofMachine, hooks())
+		case !slices.Contains(Steps, step) || !slices.Contains(APIs, api):
 			return nil
 		}
-		return ofCall
+		kinds := slices.Concat(ofCall, hooks())
+		if slices.Contains(mainCalls["freeze"], api) {
+			kinds = append(kinds, ofCommand...)
+		}
+		if slices.Contains(mainCalls["snapshot"], api) {
+			kinds = append(kinds, ofSet...)
+		}
+		return kinds
 	}
 	if !slices.Contains(Steps, target) {
 		return nil
@@ -118,8 +164,13 @@ func KindsOf(target string) []Kind {
 	return kinds
 }
 
+// hooks are the kinds of the world that strike in the middle of something.
+func hooks() []Kind {
+	return slices.DeleteFunc(slices.Clone(ofWorld), func(k Kind) bool { return !isHook(k) })
+}
+
 func unknownTarget(target string) error {
-	return fmt.Errorf("%q is neither a step (%s) nor a call (%s) nor STEP/CALL",
+	return fmt.Errorf("%q is neither a step (%s) nor a call (%s) nor STEP/CALL or STEP/OPERATION",
 		target, strings.Join(Steps, ", "), strings.Join(APIs, ", "))
 }
 

@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ type Plan struct {
 	planned []*planned
 	hooks   map[Kind]func(context.Context)
 	busDown map[string]int
+	seen    map[string]int
 }
 
 // Fault is one planned fault. N counts from 1 the times its target is reached.
@@ -103,6 +105,36 @@ func (p *Plan) On(kind Kind, do func(context.Context)) {
 		p.hooks = make(map[Kind]func(context.Context))
 	}
 	p.hooks[kind] = do
+}
+
+// Seen counts how often each point was reached: a step, STEP/CALL or
+// STEP/OPERATION.
+func (p *Plan) Seen() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.seen)
+}
+
+func (p *Plan) see(point string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen == nil {
+		p.seen = make(map[string]int)
+	}
+	p.seen[point]++
+}
+
+// Hit lists the faults that did happen.
+func (p *Plan) Hit() []Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var did []Fault
+	for _, f := range p.planned {
+		if f.hit {
+			did = append(did, f.Fault)
+		}
+	}
+	return did
 }
 
 // Unreached lists the faults that never happened, those of the world for which

@@ -37,12 +37,12 @@ func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
 		"freeze":                "want STEP:KIND[@N]",
 		"melt:fail":             "precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag, wake",
-		"freeze:explode":        "agent-offline, bus-down, crash-after, crash-before",
+		"freeze:explode":        "agent-offline, agent-restart, bus-down, clock-jump, crash-after",
 		"freeze:fail@0":         "counts from 1",
 		"freeze:fail@x":         "counts from 1",
 		"tag:duplicate":         "tag cannot have",
 		"freeze:error":          "freeze cannot have",
-		"PutEvents:hang":        "deny, lost-reply, slow, throttle",
+		"PutEvents:late":        "deny, hang, lost-reply, slow, throttle, wrong-data",
 		"freeze/Reboot:slow":    "neither a step",
 		"TerminateAll:throttle": "neither a step",
 	} {
@@ -62,7 +62,7 @@ func TestEveryKindOfAStepIsReachable(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					for _, k := range []fault.Kind{fault.KillHelper, fault.ForeignThaw, fault.ForeignFreeze, fault.StopExecution, fault.KillSession, fault.LongQuery} {
+					for _, k := range fault.KindsOf(step) {
 						p.On(k, func(context.Context) {})
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)

@@ -65,30 +65,38 @@ func (w *Writer) Run(ctx context.Context) error {
 }
 
 // rest takes the pace's rest and then waits as long as anybody holds the writer.
+// Whoever holds it meanwhile has it at once: it is between two records.
 func (w *Writer) rest(ctx context.Context) error {
-	if w.pace > 0 {
-		select {
-		case <-time.After(w.pace):
-		case <-ctx.Done():
-		}
-	}
+	began := time.Now()
 	for {
 		w.mu.Lock()
 		w.resting = len(w.holders) > 0
-		resting, changed := w.resting, w.changed
-		if resting {
+		if w.resting {
 			w.tell()
-			changed = w.changed
 		}
+		resting, changed, left := w.resting, w.changed, w.pace-time.Since(began)
 		w.mu.Unlock()
-		if !resting || ctx.Err() != nil {
+		if ctx.Err() != nil || !resting && left <= 0 {
 			return ctx.Err()
+		}
+		var rested <-chan time.Time
+		if !resting {
+			rested = time.After(left)
 		}
 		select {
 		case <-changed:
+		case <-rested:
 		case <-ctx.Done():
 		}
 	}
+}
+
+// Pace changes the rest between records, from the one that is being taken on.
+func (w *Writer) Pace(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pace = d
+	w.tell()
 }
 
 // tell wakes all who wait for a change. Its caller holds the lock.

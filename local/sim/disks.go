@@ -90,6 +90,7 @@ func (m *Machine) Delete(_ context.Context, name string) error {
 // Snapshot copies the volumes at one point in time. Of what is not durable yet
 // some may be on the disk already, as writeback goes on all the time.
 func (m *Machine) Snapshot(_ context.Context, set map[string]string) error {
+	m.disturb("snapshot", "copy")
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(set) == 0 {
@@ -115,7 +116,20 @@ func (m *Machine) Snapshot(_ context.Context, set map[string]string) error {
 		taken[snapshot] = copied
 	}
 	maps.Copy(m.snapshots, taken)
+	m.tell(Event{Kind: Copied, Set: maps.Clone(set)})
 	return nil
+}
+
+// Held is what a snapshot holds: the ledger's records and the state of the log,
+// as a volume made of it would show them.
+func (m *Machine) Held(snapshot string) (ledger.Contents, ledger.Log, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i, ok := m.snapshots[snapshot]
+	if !ok {
+		return ledger.Contents{}, ledger.Log{}, fmt.Errorf("no snapshot %s", snapshot)
+	}
+	return ledger.Parse(i.files[ledger.FileName]), i.log(), nil
 }
 
 // DeleteSnapshot removes a snapshot; volumes made from it stay.
@@ -132,6 +146,9 @@ func (m *Machine) DeleteSnapshot(_ context.Context, snapshot string) error {
 // Close ends everything that runs on the machine: what is frozen is thawed,
 // and nobody stays blocked.
 func (m *Machine) Close() error {
+	m.mu.Lock()
+	m.off = true // nobody comes after the helper any more
+	m.mu.Unlock()
 	m.KillHelper()
 	m.mu.Lock()
 	stops := m.stops
@@ -237,10 +254,15 @@ func (m *Machine) Inspect(device string) (ledger.Log, error) {
 		return ledger.Log{}, err
 	case v.fs != nil:
 		return ledger.Log{}, fmt.Errorf("%s is mounted", device)
-	case v.image.settled:
-		return ledger.Log{Settled: true, Detail: "nothing to recover"}, nil
 	}
-	return ledger.Log{Detail: "the log has to be recovered"}, nil
+	return v.image.log(), nil
+}
+
+func (i image) log() ledger.Log {
+	if i.settled {
+		return ledger.Log{Settled: true, Detail: "nothing to recover"}
+	}
+	return ledger.Log{Detail: "the log has to be recovered"}
 }
 
 // Read parses the ledger of a mounted volume.

@@ -16,7 +16,8 @@ const (
 	freezeSpread  = 14 * time.Millisecond
 	syncLeast     = 400 * time.Microsecond
 	syncSpread    = 800 * time.Microsecond
-	flushRate     = 1 << 30 // bytes a second
+	flushRate     = 1 << 30              // bytes a second
+	freezeEarly   = 2 * time.Millisecond // of a freeze call, in which a thaw finds nothing to thaw
 	thawTakes     = 50 * time.Microsecond
 	writebackEach = 512 << 20 // dirty bytes from which the kernel flushes by itself
 )
@@ -49,7 +50,9 @@ type filesystem struct {
 	files    map[string][]byte // as programs see them
 	dirty    int64             // bytes besides the files' own
 	written  int64             // bytes that the device took
-	freezing bool              // writers are held, the flush goes on
+	freezing bool              // writers are held
+	flushing bool              // and what is dirty is being written
+	undone   bool              // somebody thawed meanwhile
 	frozen   bool
 	owner    string        // the run that froze it; empty for others
 	thaws    int           // tripwires see them
@@ -150,36 +153,62 @@ func (f *filesystem) jitter(spread time.Duration) time.Duration {
 }
 
 // freeze is FIFREEZE: it holds the writers, flushes and then stands. Nothing
-// can cut it short; a filesystem on a frozen one waits for that to be thawed.
-func (f *filesystem) freeze(owner string) error {
-	f.m.mu.Lock()
+// can cut it short; a filesystem on a frozen one waits for that to be thawed. It
+// returns how many thaws there had been when it stood. A thaw that comes during
+// the flush lets both calls succeed, and nothing is frozen.
+func (f *filesystem) freeze(owner string) (thaws int, err error) {
+	m := f.m
+	m.mu.Lock()
 	if f.frozen || f.freezing {
-		f.m.mu.Unlock()
-		return syscall.EBUSY
+		m.mu.Unlock()
+		return 0, syscall.EBUSY
 	}
-	f.freezing = true
+	f.freezing, f.undone = true, false
+	boot := m.boot
 	d := freezeLeast + f.jitter(freezeSpread) + transfer(f.dirty)
-	f.m.mu.Unlock()
+	m.mu.Unlock()
 	forever := context.Background()
-	wait(forever, d)
+	wait(forever, freezeEarly)
+	m.mu.Lock()
+	f.flushing = true
+	m.mu.Unlock()
+	wait(forever, d/2)
+	refused := false
+	if owner != "" {
+		var stall time.Duration
+		refused, stall = m.disturb("freeze", "freezing")
+		d += stall
+	}
+	wait(forever, d-d/2)
 	if f.on != nil {
 		_ = f.on.until(forever, func() bool { return !f.on.frozen && !f.on.freezing })
-		f.m.mu.Unlock()
+		m.mu.Unlock()
 	}
-	f.m.mu.Lock()
-	defer f.m.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f.freezing, f.flushing = false, false
+	defer f.tell()
+	switch {
+	case m.boot != boot || m.off: // the machine went down meanwhile
+		return 0, syscall.EIO
+	case refused:
+		return 0, syscall.EIO
+	}
 	f.written += f.dirty
 	f.dirty = 0
 	f.settleFiles()
+	if f.undone {
+		return f.thaws - 1, nil
+	}
 	f.disk.image.settled = true
-	f.freezing, f.frozen, f.owner = false, true, owner
-	f.tell()
-	return nil
+	f.frozen, f.owner = true, owner
+	m.tell(Event{Kind: Froze, Mount: f.mount, Run: owner})
+	return f.thaws, nil
 }
 
-// thaw is FITHAW: EINVAL while nothing is frozen, a freeze call in progress
+// thaw is FITHAW: EINVAL while nothing is frozen, the beginning of a freeze call
 // included. On a frozen filesystem it waits for that one's thaw.
-func (f *filesystem) thaw(ctx context.Context) error {
+func (f *filesystem) thaw(ctx context.Context, by string) error {
 	if f.on != nil {
 		if err := f.on.until(ctx, func() bool { return !f.on.frozen }); err != nil {
 			return err
@@ -189,9 +218,13 @@ func (f *filesystem) thaw(ctx context.Context) error {
 	wait(context.Background(), thawTakes)
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
-	if !f.frozen {
+	switch {
+	case f.freezing && f.flushing && !f.undone:
+		f.undone = true
+	case !f.frozen:
 		return syscall.EINVAL
 	}
+	f.m.tell(Event{Kind: Thawed, Mount: f.mount, Run: f.owner, By: by})
 	f.frozen, f.owner = false, ""
 	f.thaws++
 	f.tell()
@@ -206,9 +239,10 @@ func (m *Machine) Fsfreeze(ctx context.Context, mount string, freeze bool) error
 		return err
 	}
 	if freeze {
-		return f.freeze("")
+		_, err := f.freeze("")
+		return err
 	}
-	return f.thaw(ctx)
+	return f.thaw(ctx, somebody)
 }
 
 // Frozen tells whether the filesystem at the mount point is frozen now.

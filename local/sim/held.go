@@ -21,10 +21,12 @@ type held struct {
 	about session.About
 	signs chan session.Sign
 	off   chan struct{} // closed by Close: the guard and the tripwire are gone
+	shot  chan struct{} // closed when the guard is killed
 
 	mu     sync.Mutex
 	ended  bool
-	seen   int // the thaws there had been when the tripwire was seen blocked, -1 before
+	armed  bool
+	seen   int // the thaws there had been when the freeze stood, -1 before
 	result *session.Thawed
 }
 
@@ -36,14 +38,21 @@ func (v *held) Signs() <-chan session.Sign { return v.signs }
 
 // Flush writes out what is dirty.
 func (v *held) Flush(ctx context.Context) (int64, error) {
-	v.p.alive()
+	if err := v.p.op(ctx, "freeze", "flush"); err != nil {
+		return 0, err
+	}
 	return v.f.flush(ctx)
 }
 
 // Arm starts the guard, which outlives the process: it thaws at the deadline or
 // when the process dies.
-func (v *held) Arm(_ context.Context, deadline protocol.Stamp) error {
-	v.p.alive()
+func (v *held) Arm(ctx context.Context, deadline protocol.Stamp) error {
+	if err := v.p.op(ctx, "freeze", "arm"); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	v.armed = true
+	v.mu.Unlock()
 	left := time.Duration(deadline.Mono - v.p.stamp().Mono)
 	go func() {
 		t := time.NewTimer(left)
@@ -53,12 +62,38 @@ func (v *held) Arm(_ context.Context, deadline protocol.Stamp) error {
 		case <-v.p.dead:
 		case <-v.off:
 			return
+		case <-v.shot:
+			return
 		}
 		if done, err := v.thaw(context.Background(), true); err == nil {
 			v.send(session.Sign{Kind: session.GuardFired, At: done.Began, Thaw: &done})
 		}
 	}()
 	return nil
+}
+
+// shoot kills the guard, which is seen by the session's process. It reports
+// whether there was one.
+func (v *held) shoot() bool {
+	v.mu.Lock()
+	there := v.armed && !v.ended && !v.shotDead()
+	if there {
+		close(v.shot)
+	}
+	v.mu.Unlock()
+	if there {
+		v.send(session.Sign{Kind: session.GuardDied, At: v.p.stamp()})
+	}
+	return there
+}
+
+func (v *held) shotDead() bool {
+	select {
+	case <-v.shot:
+		return true
+	default:
+		return false
+	}
 }
 
 // send gives a sign unless the volume is closed; it never waits.
@@ -85,13 +120,17 @@ func (v *held) end() {
 
 // Freeze makes the one call, which goes on in the kernel whoever gives up.
 func (v *held) Freeze(ctx context.Context) (session.Span, error) {
-	v.p.alive()
+	if err := v.p.op(ctx, "freeze", "freeze"); err != nil {
+		return session.Span{}, err
+	}
 	began := v.p.stamp()
 	done := make(chan error, 1)
-	go func() { done <- v.f.freeze(v.run) }()
+	go func() { done <- v.call() }()
 	select {
 	case err := <-done:
-		v.p.alive()
+		if err := v.p.op(ctx, "freeze", "frozen"); err != nil {
+			return session.Span{}, err
+		}
 		if errors.Is(err, syscall.EBUSY) {
 			return session.Span{}, &fault.Error{Code: fault.ForeignFreeze, Field: v.about.Mount, Message: "is frozen by somebody else"}
 		}
@@ -104,20 +143,38 @@ func (v *held) Freeze(ctx context.Context) (session.Span, error) {
 	}
 }
 
+// call is what the witness does: it lets nothing stand that nobody guards.
+func (v *held) call() error {
+	thaws, err := v.f.freeze(v.run)
+	if err != nil {
+		return err
+	}
+	if v.shotDead() {
+		_ = v.f.thaw(context.Background(), "the witness of "+v.run)
+		return &fault.Error{Code: fault.HoldLost, Field: v.about.Mount, Message: "nobody guards its freeze"}
+	}
+	v.mu.Lock()
+	v.seen = thaws
+	v.mu.Unlock()
+	return nil
+}
+
 // Blocked sees the tripwire blocked; from then on any thaw lets it through.
 func (v *held) Blocked(ctx context.Context) (protocol.Stamp, error) {
-	v.p.alive()
+	if err := v.p.op(ctx, "freeze", "blocked"); err != nil {
+		return protocol.Stamp{}, err
+	}
 	if err := v.f.until(ctx, func() bool { return !v.f.freezing }); err != nil {
 		return protocol.Stamp{}, err
 	}
 	frozen, thaws := v.f.frozen, v.f.thaws
 	v.p.Machine.mu.Unlock()
-	if !frozen {
+	v.mu.Lock()
+	seen := v.seen
+	v.mu.Unlock()
+	if !frozen || thaws != seen {
 		return protocol.Stamp{}, &fault.Error{Code: fault.HoldLost, Field: v.about.Mount, Message: "the tripwire was not held"}
 	}
-	v.mu.Lock()
-	v.seen = thaws
-	v.mu.Unlock()
 	go v.watch(thaws)
 	return v.p.stamp(), nil
 }
@@ -142,6 +199,9 @@ func (v *held) watch(thaws int) {
 
 // Held reports whether the tripwire has been blocked without a break.
 func (v *held) Held() bool {
+	if v.p.op(context.Background(), "thaw", "held") != nil {
+		return false
+	}
 	v.mu.Lock()
 	seen := v.seen
 	v.mu.Unlock()
@@ -152,8 +212,14 @@ func (v *held) Held() bool {
 
 // Thaw ends the freeze, once a freeze call in progress has ended.
 func (v *held) Thaw(ctx context.Context) (session.Thawed, error) {
-	v.p.alive()
-	return v.thaw(ctx, false)
+	if err := v.p.op(ctx, "thaw", "thaw"); err != nil {
+		return session.Thawed{}, err
+	}
+	t, err := v.thaw(ctx, false)
+	if err == nil {
+		err = v.p.op(ctx, "thaw", "thawed")
+	}
+	return t, err
 }
 
 func (v *held) thaw(ctx context.Context, guard bool) (session.Thawed, error) {
@@ -171,7 +237,7 @@ func (v *held) thaw(ctx context.Context, guard bool) (session.Thawed, error) {
 	v.p.Machine.mu.Unlock()
 	t := session.Thawed{ByGuard: guard}
 	if !theirs {
-		err := v.f.thaw(ctx)
+		err := v.f.thaw(ctx, map[bool]string{true: "the guard of ", false: ""}[guard]+v.run)
 		if notFrozen(err) != nil {
 			return session.Thawed{}, err
 		}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/quiesce/quiesce/guest/application"
@@ -26,9 +27,15 @@ type process struct {
 	*Machine
 	dead chan struct{}
 
-	mu   sync.Mutex
-	held []*held
+	mu       sync.Mutex
+	held     []*held
+	sessions []dropper      // on servers, which end with the process
+	phase    protocol.Phase // as it was last saved
+	keeper   bool           // this is the one that comes after a dead one
 }
+
+// dropper is a connection to a server.
+type dropper interface{ Drop() }
 
 var _ session.Host = (*process)(nil)
 
@@ -39,6 +46,43 @@ func (p *process) kill() {
 	for _, v := range p.held {
 		v.end()
 	}
+	for _, s := range p.sessions {
+		s.Drop()
+	}
+}
+
+var errRefused = errors.New("input/output error")
+
+// op is one operation of the helper: it may be refused, take long, or be the
+// last thing that the process does.
+func (p *process) op(ctx context.Context, step, operation string) error {
+	p.alive()
+	refused, stall := p.disturb(step, operation)
+	p.alive()
+	if stall > 0 && !wait(ctx, stall) {
+		p.alive()
+		return ctx.Err()
+	}
+	p.alive()
+	if refused {
+		return errRefused
+	}
+	return nil
+}
+
+// step is the one whose work the session is at.
+func (p *process) step() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch p.phase {
+	case "":
+		return "precheck"
+	case protocol.Opening, protocol.Quiescing:
+		return "run-prescript"
+	case protocol.Quiesced, protocol.Freezing:
+		return "freeze"
+	}
+	return "thaw"
 }
 
 // alive stops the goroutine of a dead process where it stands.
@@ -57,8 +101,10 @@ func (p *process) Stamp() protocol.Stamp { p.alive(); return p.stamp() }
 func (p *process) BootID() string { return p.boot }
 
 // Survey lists the mounted filesystems and looks for the scripts.
-func (p *process) Survey(_ context.Context, req protocol.DryRunRequest) (protocol.DryRunReply, error) {
-	p.alive()
+func (p *process) Survey(ctx context.Context, req protocol.DryRunRequest) (protocol.DryRunReply, error) {
+	if err := p.op(ctx, p.step(), "survey"); err != nil {
+		return protocol.DryRunReply{}, fault.Wrap(fault.Internal, err, "looking at the machine")
+	}
 	p.Machine.mu.Lock()
 	defer p.Machine.mu.Unlock()
 	seen := protocol.DryRunReply{Hostname: "simulated", Kernel: "simulated", BootID: p.boot, Mounts: []protocol.Mount{}}
@@ -100,8 +146,15 @@ func (p *process) RunScript(ctx context.Context, s session.Script) (protocol.Scr
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	err := do(limited, s)
+	step := map[string]string{"pre": "run-prescript", "post": "thaw"}[s.Stage]
+	err := p.op(limited, step, "script")
+	if err == nil {
+		if err = do(limited, s); err == nil {
+			err = p.op(limited, step, "scripted")
+		}
+	}
 	p.alive()
+	p.tell(Event{Kind: Scripted, Run: s.Run, Text: fmt.Sprintf("%s-script ended: %v", s.Stage, err)})
 	res.Ms = float64(time.Since(began)) / float64(time.Millisecond)
 	var known *fault.Error
 	switch {
@@ -122,12 +175,59 @@ func (p *process) RunScript(ctx context.Context, s session.Script) (protocol.Scr
 // Application makes the adapter of a kind that the machine was given.
 func (p *process) Application(app protocol.Application, journal application.Journal) (application.Adapter, error) {
 	p.alive()
-	return application.Make(p.config.Applications, app, journal)
+	a, err := application.Make(p.config.Applications, app, journal)
+	if err != nil {
+		return nil, err
+	}
+	if d, ok := a.(dropper); ok {
+		p.mu.Lock()
+		p.sessions = append(p.sessions, d)
+		p.mu.Unlock()
+	}
+	return &disturbed{a, p}, nil
+}
+
+// disturbed is an adapter to which the operations of a server's hold happen.
+type disturbed struct {
+	application.Adapter
+	p *process
+}
+
+func (d *disturbed) Quiesce(ctx context.Context) (application.Held, error) {
+	if err := d.p.op(ctx, "run-prescript", "quiesce"); err != nil {
+		return application.Held{}, fault.Wrap(fault.ApplicationRefused, err, "asking the server")
+	}
+	held, err := d.Adapter.Quiesce(ctx)
+	d.p.alive()
+	return held, err
+}
+
+func (d *disturbed) StillHeld(ctx context.Context) error {
+	if err := d.p.op(ctx, "thaw", "still-held"); err != nil {
+		return fault.Wrap(fault.HoldLost, err, "asking the server")
+	}
+	return d.Adapter.StillHeld(ctx)
+}
+
+func (d *disturbed) Release(ctx context.Context) (map[string]string, error) {
+	if err := d.p.op(ctx, "thaw", "release"); err != nil {
+		return nil, fault.Wrap(fault.ApplicationRefused, err, "asking the server")
+	}
+	return d.Adapter.Release(ctx)
+}
+
+func (d *disturbed) Undo(ctx context.Context, journal []byte) error {
+	if err := d.p.op(ctx, "thaw", "undo"); err != nil {
+		return fault.Wrap(fault.ApplicationRefused, err, "asking the server")
+	}
+	return d.Adapter.Undo(ctx, journal)
 }
 
 // Open readies the filesystems for a freeze.
-func (p *process) Open(_ context.Context, run string, want []protocol.Filesystem, _ bool) ([]session.Volume, error) {
-	p.alive()
+func (p *process) Open(ctx context.Context, run string, want []protocol.Filesystem, _ bool) ([]session.Volume, error) {
+	if err := p.op(ctx, "freeze", "open"); err != nil {
+		return nil, fault.Wrap(fault.FreezeRefused, err, "opening the filesystems")
+	}
 	var opened []*held
 	for _, w := range want {
 		f, err := p.at(w.Mount)
@@ -139,11 +239,14 @@ func (p *process) Open(_ context.Context, run string, want []protocol.Filesystem
 		delete(p.guardThaws, mark(run, w.Device))
 		p.Machine.mu.Unlock()
 		opened = append(opened, &held{p: p, f: f, run: run, about: about,
-			signs: make(chan session.Sign, 4), off: make(chan struct{}), seen: -1})
+			signs: make(chan session.Sign, 4), off: make(chan struct{}), shot: make(chan struct{}), seen: -1})
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held = append(p.held, opened...)
+	p.Machine.mu.Lock()
+	p.guards = append(p.guards, opened...)
+	p.Machine.mu.Unlock()
 	volumes := make([]session.Volume, len(opened))
 	for i, v := range opened {
 		volumes[i] = v
@@ -155,7 +258,9 @@ func mark(run, device string) string { return run + "/" + device }
 
 // Rescue thaws what a dead process of the run left frozen.
 func (p *process) Rescue(ctx context.Context, run string, fs protocol.Filesystem) (session.Thawed, error) {
-	p.alive()
+	if err := p.op(ctx, "thaw", "rescue"); err != nil {
+		return session.Thawed{}, err
+	}
 	f, err := p.at(fs.Mount)
 	if err != nil || f.number != fs.Device {
 		return session.Thawed{}, nil // unmounted: there is nothing to thaw
@@ -173,7 +278,7 @@ func (p *process) Rescue(ctx context.Context, run string, fs protocol.Filesystem
 	case !ours:
 		return session.Thawed{Span: session.Span{Began: began, Ended: p.stamp()}}, nil
 	}
-	err = f.thaw(ctx)
+	err = f.thaw(ctx, "whoever recovers "+run)
 	return session.Thawed{Span: session.Span{Began: began, Ended: p.stamp()}, WasFrozen: err == nil}, notFrozen(err)
 }
 
@@ -204,13 +309,21 @@ func (m *Machine) readRecords() ([]session.Record, error) {
 
 // Save replaces the record of its run.
 func (p *process) Save(r session.Record) error {
-	p.alive()
+	p.mu.Lock()
+	p.phase = r.Evidence.Phase
+	p.mu.Unlock()
+	if err := p.op(context.Background(), p.step(), "save"); err != nil {
+		return err
+	}
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	p.Machine.mu.Lock()
 	defer p.Machine.mu.Unlock()
+	if p.full {
+		return syscall.ENOSPC
+	}
 	p.records[r.RunID] = raw
 	if len(p.records) <= keptRecords {
 		return nil

@@ -30,6 +30,12 @@ type Config struct {
 	Clock   func() time.Time // the wall clock; nil means time.Now
 
 	Applications map[string]application.New // what can be quiesced besides scripts, by kind
+
+	// Observe is told what happens, in order. It must not call back.
+	Observe func(Event)
+	// Disturb is asked before each operation of the helper whether it is
+	// refused, and how much longer it takes; it may do anything to the machine.
+	Disturb func(step, operation string) (refused bool, stall time.Duration)
 }
 
 // Machine is a simulated instance with its disks; it implements
@@ -50,7 +56,12 @@ type Machine struct {
 	process     *process
 	helper      *session.Helper
 	stops       []func()
+	guards      []*held // of whatever process, dead ones too
+	databases   []*Database
 	closed      bool
+	full        bool // there is no room for records
+	off         bool // it has no power, or is being taken away
+	boots       int
 }
 
 var (
@@ -70,7 +81,7 @@ func New(config Config) *Machine {
 		config.Clock = time.Now
 	}
 	return &Machine{
-		config: config, began: time.Now(), boot: fmt.Sprintf("simulated-%d", config.Seed),
+		config: config, began: time.Now(), boot: "simulated-0",
 		volumes: map[string]*volume{}, snapshots: map[string]image{}, filesystems: map[string]*filesystem{},
 		records: map[string][]byte{}, guardThaws: map[string]session.Thawed{},
 		scripts: map[string]func(context.Context, session.Script) error{},
@@ -127,11 +138,16 @@ func (m *Machine) Execute(ctx context.Context, cmd instance.Command) instance.Re
 	if verb := cmd.Parameters["Verb"]; verb != string(req.Verb) {
 		return refuse(fmt.Errorf("the command says %q and its request %q", verb, req.Verb))
 	}
+	m.tell(Event{Kind: Told, Run: req.RunID, Text: string(req.Verb)})
 	answered := make(chan protocol.Reply, 1)
 	p, helper := m.current()
+	if p == nil {
+		return instance.Result{ExitCode: -1}
+	}
 	go func() { answered <- helper.Handle(ctx, req) }() // which ends with its process
 	select {
 	case r := <-answered:
+		m.tell(Event{Kind: Answered, Run: req.RunID, Text: string(req.Verb) + ": " + said(r)})
 		out, err := json.Marshal(r)
 		if err != nil {
 			return refuse(err)
@@ -143,6 +159,21 @@ func (m *Machine) Execute(ctx context.Context, cmd instance.Command) instance.Re
 	return instance.Result{ExitCode: 137}
 }
 
+// said is a reply in a few words.
+func said(r protocol.Reply) string {
+	text := "done"
+	if r.Error != nil {
+		text = string(r.Error.Code)
+	}
+	if r.Evidence != nil {
+		text += ", " + string(r.Evidence.Phase)
+	}
+	if r.Replayed {
+		text += ", replayed"
+	}
+	return text
+}
+
 func refuse(err error) instance.Result {
 	return instance.Result{ExitCode: session.ExitFailed, Stderr: []byte(err.Error() + "\n")}
 }
@@ -151,22 +182,19 @@ func refuse(err error) instance.Result {
 func (m *Machine) current() (*process, *session.Helper) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.start(false)
+}
+
+// start is under the lock.
+func (m *Machine) start(keeper bool) (*process, *session.Helper) {
+	if m.off {
+		return nil, nil
+	}
 	if m.process == nil {
-		m.process = &process{Machine: m, dead: make(chan struct{})}
+		m.process = &process{Machine: m, dead: make(chan struct{}), keeper: keeper}
 		m.helper = session.New(m.process, m.config.Options)
 	}
 	return m.process, m.helper
-}
-
-// KillHelper ends the helper as SIGKILL does. Its guards live on and thaw.
-func (m *Machine) KillHelper() {
-	m.mu.Lock()
-	p := m.process
-	m.process, m.helper = nil, nil
-	m.mu.Unlock()
-	if p != nil {
-		p.kill()
-	}
 }
 
 // wait waits and reports whether ctx let it.

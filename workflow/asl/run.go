@@ -79,6 +79,10 @@ func (m *Machine) run(ctx context.Context, alive *life, x Execution) (json.RawMe
 	return nil, f
 }
 
+// Expired is the cause of an execution whose own time is over. A ctx that ends
+// with it ends the execution as the machine's TimeoutSeconds would.
+var Expired error = errExpired
+
 var errExpired = &Error{Name: Timeout}
 
 // stopped is an end that no Catch sees.

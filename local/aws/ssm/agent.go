@@ -20,6 +20,7 @@ type agent struct {
 	offline    time.Time // cut off at; zero: online
 	changed    chan struct{}
 	workers    chan struct{}
+	overtaken  chan struct{} // closed when the command that overtakes another is done
 }
 
 // lastPing is the last heartbeat that got through.
@@ -101,6 +102,41 @@ func (s *SSM) deliver(a *agent, inv *invocation, after time.Duration, second boo
 		return
 	}
 	s.finish(inv, status, details, result.ExitCode, result.Stdout, result.Stderr)
+}
+
+// overtake delivers a command once the next one has been dealt with. The agent
+// runs it then, though the service may have given it up: a clock that lags, or
+// a queue on the way, lets it come through past its limit.
+func (s *SSM) overtake(a *agent, inv *invocation, overtaken <-chan struct{}) {
+	s.mu.Lock()
+	left := time.Until(inv.command.expires)
+	s.mu.Unlock()
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-overtaken:
+		s.deliver(a, inv, s.cfg.Dispatch, true)
+		return
+	case <-t.C:
+		s.finish(inv, timedOut, deliveryTimedOut, -1, nil, nil)
+	case <-s.ctx.Done():
+		return
+	}
+	select {
+	case <-overtaken:
+		s.redeliver(a, inv)
+	case <-s.ctx.Done():
+	}
+}
+
+// redeliver runs a command whose time is over.
+func (s *SSM) redeliver(a *agent, inv *invocation) {
+	forever := time.Now().Add(24 * time.Hour)
+	if !s.connected(s.ctx, a, forever, nil) || !s.worker(s.ctx, a, forever, nil) {
+		return
+	}
+	defer func() { <-a.workers }()
+	s.execute(s.ctx, a, inv.command) // nobody hears its answer
 }
 
 // execute runs the document's steps one after the other until one fails.

@@ -128,7 +128,20 @@ func (s *SSM) sendCommand(c *wire.Call) (any, error) {
 			close(a.changed)
 			a.changed = make(chan struct{})
 		}
-		s.wg.Go(func() { s.deliver(a, inv, s.cfg.Dispatch+c.Planned.Late, false) })
+		if overtaken := a.overtaken; overtaken != nil {
+			a.overtaken = nil
+			s.wg.Go(func() {
+				s.deliver(a, inv, s.cfg.Dispatch+c.Planned.Late, false)
+				close(overtaken)
+			})
+		} else if !c.Planned.Reorder {
+			s.wg.Go(func() { s.deliver(a, inv, s.cfg.Dispatch+c.Planned.Late, false) })
+		}
+		if c.Planned.Reorder {
+			overtaken := make(chan struct{})
+			a.overtaken = overtaken
+			s.wg.Go(func() { s.overtake(a, inv, overtaken) })
+		}
 		if c.Planned.Duplicate {
 			s.wg.Go(func() { s.deliver(a, inv, 2*s.cfg.Dispatch, true) })
 		}
@@ -186,6 +199,11 @@ func (s *SSM) getCommandInvocation(c *wire.Call) (any, error) {
 		return nil, wire.Bad("InvalidPluginName", "")
 	}
 	inv := cmd.invocations[in.InstanceID]
+	if c.Planned.Wrong {
+		broken := *inv
+		broken.stdout = broken.stdout[:len(broken.stdout)/2]
+		inv = &broken
+	}
 	out := map[string]any{
 		"CommandId": cmd.id, "InstanceId": in.InstanceID, "Comment": cmd.comment, "DocumentName": cmd.document.name,
 		"DocumentVersion": "$DEFAULT", "PluginName": plugin, "ResponseCode": inv.code,
