@@ -3,9 +3,10 @@ SHELL   := /bin/bash
 GO      ?= go
 STRIP   := -ldflags='-s -w'
 LAMBDA  := -tags lambda.norpc $(STRIP)
+SHARDS  ?= $(shell nproc)
 export CGO_ENABLED ?= 0
 
-.PHONY: help run test check build dist package synth deploy lint-infra soak bench deps clean
+.PHONY: help run test check build simulation simulation-test simulate dist package synth deploy lint-infra soak bench deps clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +14,7 @@ help: ## List the targets.
 run: deps build ## Take, restore and check a snapshot on this machine.
 	bin/quiesce run $(ARGS)
 
-test: deps check lint-infra ## Vet, lint and run every test, the real ones on loop devices included.
+test: deps check lint-infra simulation-test ## Vet, lint and run every test, the real ones on loop devices included.
 	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname -- -race -timeout 12m $$($(GO) list ./... | grep -v /infra/)
 	$(GO) tool gotestsum --format pkgname -- ./infra/...
 
@@ -26,6 +27,16 @@ build: ## Build the command, the Lambda binary and the helper for this machine i
 	$(GO) build -o bin/quiesce ./cmd/quiesce
 	$(GO) build $(LAMBDA) -o bin/bootstrap ./functions/lambda
 	$(GO) build $(STRIP) -o bin/quiesce-guest ./guest
+
+simulation:
+	CGO_ENABLED=0 $(GO) test -c -o bin/simulation ./local/simulation
+
+# What a test run lives through: every single fault, and always the same pairs and seeds.
+simulation-test: simulation
+	bin/simulation -shards $(SHARDS) -summary
+
+simulate: simulation ## Live through every fault at every point, pairs of them and N random schedules, in virtual time. SEED= is the first one's.
+	bin/simulation -test.run 'Singles|Pairs|Random' -test.timeout 0 -shards $(SHARDS) -summary -n $(or $(N),10000) -from $(or $(SEED),1) -table docs/simulation.md
 
 dist: # What the stack deploys: the functions, and the helper for both architectures.
 	GOOS=linux GOARCH=arm64 $(GO) build -trimpath $(LAMBDA) -o dist/arm64/bootstrap ./functions/lambda

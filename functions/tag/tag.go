@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"time"
 
 	"github.com/quiesce/quiesce/events"
@@ -156,7 +155,7 @@ func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, erro
 		cloud.TagRun:         s.Plan.RunID,
 		cloud.TagPolicy:      s.Plan.Policy.Name,
 		cloud.TagConsistency: level,
-		cloud.TagReason:      tagValue(v.Reason),
+		cloud.TagReason:      cloud.TagValue(v.Reason),
 		cloud.TagFrozenMs:    fmt.Sprintf("%.0f", v.FrozenMs),
 		cloud.TagApp:         boolTag(v.Consistency == run.Application),
 		cloud.TagFs:          boolTag(v.Consistency.Rank() >= run.Filesystem.Rank()),
@@ -182,16 +181,6 @@ func boolTag(b bool) string {
 		return "True"
 	}
 	return "False"
-}
-
-var notInTags = regexp.MustCompile(`[^\p{L}\p{Z}\p{N}_.:/=+\-@]+`)
-
-func tagValue(s string) string {
-	r := []rune(notInTags.ReplaceAllString(s, " "))
-	if len(r) > 255 {
-		r = r[:255]
-	}
-	return string(r)
 }
 
 // announcements are the run's final events, after those of earlier steps that

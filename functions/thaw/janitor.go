@@ -2,6 +2,7 @@ package thaw
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -26,37 +27,60 @@ func (e *Ended) unjudged() bool {
 }
 
 // janitor makes as much of a plan as a thaw needs from what the execution was
-// started with, which nobody has checked yet.
+// started with, which nobody has checked yet. With an error comes as much of it
+// as is needed to tell how the run ended.
 func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	request := in.Request.Read()
+	plan := &run.Plan{RunID: in.Run.ID, Target: run.Target{InstanceID: request.InstanceID}, Policy: request.Policy}
 	if in.Run.ID == "" || request.InstanceID == "" {
-		return nil, fault.Input("run", "wants a plan, or a run's id and its instance")
+		return plan, fault.Input("run", "wants a plan, or a run's id and its instance")
 	}
 	instance, err := c.Instance(ctx, request.InstanceID)
 	if err != nil {
-		return nil, err
+		return plan, err
 	}
+	plan.Target = instance.Target
 	if in := request.Policy.OptIn; instance.Tags[in.Key] != in.Value { // its run was refused, and is no reason to command it
-		return nil, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=%s", instance.ID, in.Key, in.Value)
+		return plan, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=%s", instance.ID, in.Key, in.Value)
 	}
 	asset, err := c.Helper(ctx, instance.Arch)
 	if err != nil {
-		return nil, err
+		return plan, err
 	}
-	return &run.Plan{
-		RunID:  in.Run.ID,
-		Target: instance.Target,
-		Policy: request.Policy,
-		Helper: run.Helper{SHA256: asset.SHA256, Arch: instance.Arch},
-	}, nil
+	plan.Helper = run.Helper{SHA256: asset.SHA256, Arch: instance.Arch}
+	return plan, nil
+}
+
+// unsure concludes a run whose instance did not answer, and returns why it did
+// not: another attempt may yet let it go, but nobody knows whether there is one
+// that succeeds, and a run whose end is never told looks as if it went on.
+func unsure(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input, err error) error {
+	if in.Run.ID == "" || !in.Ended.unjudged() {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return errors.Join(err, conclude(ctx, c, metrics, in, err))
 }
 
 // conclude does for a run that broke off what its tag step would have done: it
 // labels what snapshots there are as judged by nobody, and tells how the run
-// ended. Both may be done again.
-func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) error {
+// ended, and that a person must look if unreached tells why the instance did not
+// answer. All of it may be done again.
+func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input, unreached error) error {
 	plan := in.Plan
-	reason := "the execution ended as " + in.Ended.Status + " before its verdict; the instance was let go"
+	code, reason := fault.Internal, "the execution ended as "+in.Ended.Status+" before its verdict; "
+	next := "Look at the execution's history for why it broke off, and delete its snapshots."
+	alarm := false
+	switch fault.CodeOf(unreached) {
+	case "":
+		reason += "the instance was let go"
+	case fault.InstanceNotOptedIn:
+		reason += "the instance may not be commanded, and was not"
+	default:
+		alarm, code, next = true, fault.ThawFailed, fault.ThawFailed.NextMove()
+		reason += "it is not known whether the instance was let go: " + unreached.Error()
+	}
 	found, err := cloud.Find(ctx, c, plan.RunID, cloud.Settle) // a function that was running goes on
 	if err != nil {
 		return err
@@ -68,15 +92,22 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 	ids := cloud.IDs(unjudged)
 	if len(ids) > 0 {
 		if err := c.TagSnapshots(ctx, ids, map[string]string{
-			cloud.TagRun: plan.RunID, cloud.TagConsistency: "none", cloud.TagReason: reason,
+			cloud.TagRun: plan.RunID, cloud.TagConsistency: "none", cloud.TagReason: cloud.TagValue(reason),
 		}); err != nil {
 			return err
 		}
 	}
 	metrics.Emit(plan.Policy.Name, "thaw", plan.RunID, telemetry.Count(telemetry.SetFailed))
-	return c.Publish(ctx, []events.Event{{Type: events.TypeFailed, Time: time.Now(), Resources: ids, Detail: events.Outcome{
-		Subject: telemetry.Subject(plan), Outcome: string(run.OutcomeFailedDirty), Asked: plan.Policy.Asked(),
-		Reason: reason, Code: string(fault.Internal), NextMove: "Look at the execution's history for why it broke off, and delete its snapshots.",
-		SnapshotIDs: ids,
-	}}})
+	who, now := telemetry.Subject(plan), time.Now()
+	told := []events.Event{{Type: events.TypeFailed, Time: now, Resources: ids, Detail: events.Outcome{
+		Subject: who, Outcome: string(run.OutcomeFailedDirty), Asked: plan.Policy.Asked(),
+		Reason: reason, Code: string(code), NextMove: next, SnapshotIDs: ids,
+	}}}
+	if alarm {
+		metrics.Emit(plan.Policy.Name, "thaw", plan.RunID, telemetry.Count(telemetry.ThawFailed))
+		told = append(told, events.Event{Type: events.TypeThawFailed, Time: now, Detail: events.Thaw{
+			Subject: who, Code: string(code), Reason: reason, NextMove: next,
+		}})
+	}
+	return c.Publish(ctx, told)
 }

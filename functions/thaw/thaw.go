@@ -44,17 +44,16 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 	started := time.Now()
 	if in.Plan == nil {
 		plan, err := janitor(ctx, c, in)
-		if err != nil {
-			return nil, err
+		if in.Plan = plan; err != nil {
+			return nil, unsure(ctx, c, metrics, in, err)
 		}
-		in.Plan = plan
 	}
 	plan, p := in.Plan, in.Plan.Policy
 	thawed := &run.Thaw{}
 	if plan.Helper.SHA256 != "" {
 		evidence, err := ask(ctx, c, in)
 		if err != nil {
-			return nil, err
+			return nil, unsure(ctx, c, metrics, in, err)
 		}
 		thawed.Evidence = evidence
 	}
@@ -72,7 +71,7 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 		}
 	}
 	if in.Ended.unjudged() {
-		return thawed, conclude(ctx, c, metrics, in)
+		return thawed, conclude(ctx, c, metrics, in, nil)
 	}
 	return thawed, nil
 }

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/hex"
@@ -18,7 +19,7 @@ import (
 // Key issues the access key of a role, always the same for the same name. Each
 // function has a role of its own, so the account knows which one calls.
 func (c *Cloud) Key(role string) (id, secret string) {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", c.cfg.Seed, role))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", cmp.Or(c.cfg.Keys, c.cfg.Seed), role))
 	id = "AKIA" + base32.StdEncoding.EncodeToString(sum[:])[:16]
 	secret = hex.EncodeToString(sum[:])[:40]
 	c.mu.Lock()
@@ -69,7 +70,7 @@ func (c *Cloud) authenticate(call *wire.Call, protocol wire.Protocol) error {
 	switch age := call.At.Sub(s.At); {
 	case !known:
 		return protocol.Signature[wire.UnknownKey]
-	case !s.Verify(call.HTTP, call.Body, k.secret):
+	case !s.Verify(call.HTTP, call.Body, k.secret, c.cfg.Signing):
 		return protocol.Signature[wire.Mismatch]
 	case s.Presigned && age > s.Expires, !s.Presigned && age > 5*time.Minute, age < -15*time.Minute:
 		return protocol.Signature[wire.Expired]

@@ -25,9 +25,11 @@ import (
 
 // Config is an account. Its zero value with Disks is a usable one.
 type Config struct {
-	Region  string // default eu-central-1
-	Account string // default 123456789012
-	Seed    uint64 // of every id that is made
+	Region  string     // default eu-central-1
+	Account string     // default 123456789012
+	Seed    uint64     // of every id that is made
+	Keys    uint64     // of the access keys that are issued; 0 takes Seed
+	Signing *wire.Keys // derived before, of accounts with the same access keys; nil: none
 	Disks   instance.Disks
 	Faults  *fault.Plan // nil plans nothing
 
@@ -85,6 +87,9 @@ func New(cfg Config) *Cloud {
 	}
 	if cfg.Account == "" {
 		cfg.Account = "123456789012"
+	}
+	if cfg.Signing == nil {
+		cfg.Signing = &wire.Keys{}
 	}
 	c := &Cloud{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0)), secrets: make(map[string]key)}
 

@@ -19,6 +19,8 @@ type Plan struct {
 	Lateness time.Duration
 	// Slowness is how much later Slow answers; default 3 s.
 	Slowness time.Duration
+	// Notice is told every fault that happens, when it does; nil: nobody is.
+	Notice func(Fault)
 
 	mu      sync.Mutex
 	planned []*planned
@@ -157,9 +159,18 @@ func (p *Plan) Unreached() []Fault {
 // reach counts one opportunity for the faults that match and returns the kinds
 // that happen now. A fault of the world without a hook does not happen.
 func (p *Plan) reach(match func(*planned) bool) []Kind {
+	now, hit := p.due(match)
+	if p.Notice != nil {
+		for _, f := range hit {
+			p.Notice(f)
+		}
+	}
+	return now
+}
+
+func (p *Plan) due(match func(*planned) bool) (now []Kind, hit []Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var now []Kind
 	for _, f := range p.planned {
 		if !match(f) {
 			continue
@@ -169,9 +180,9 @@ func (p *Plan) reach(match func(*planned) bool) []Kind {
 			continue
 		}
 		f.hit = true
-		now = append(now, f.Kind)
+		now, hit = append(now, f.Kind), append(hit, f.Fault)
 	}
-	return now
+	return now, hit
 }
 
 func isHook(k Kind) bool { return slices.Contains(ofWorld, k) && k != BusDown }

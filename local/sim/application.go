@@ -19,18 +19,23 @@ type Ledger struct {
 	pre    string
 	post   string
 
-	mu   sync.Mutex
-	acks []ledger.Ack
+	mu       sync.Mutex
+	acks     []ledger.Ack
+	occupied time.Duration // how long the next record takes besides
 }
 
 // appender is a ledger's file on a simulated filesystem.
 type appender struct {
-	ctx context.Context
-	f   *filesystem
+	ctx    context.Context
+	f      *filesystem
+	before func(context.Context) // a record is written; nil: nothing
 }
 
 // Append writes the record and waits until it is on the disk.
 func (a appender) Append(record []byte) error {
+	if a.before != nil {
+		a.before(a.ctx)
+	}
 	if err := a.f.write(a.ctx, ledger.FileName, record); err != nil {
 		return err
 	}
@@ -52,9 +57,16 @@ func (m *Machine) StartLedger(mounts []string, pace time.Duration, load int64) (
 			cancel()
 			return nil, err
 		}
-		volumes, background = append(volumes, appender{ctx, f}), append(background, f)
+		background = append(background, f)
 	}
 	l := &Ledger{pre: "/opt/ledger/pre-script", post: "/opt/ledger/post-script"}
+	for i, f := range background {
+		a := appender{ctx: ctx, f: f}
+		if i == 0 {
+			a.before = l.linger
+		}
+		volumes = append(volumes, a)
+	}
 	l.writer = ledger.NewWriter(m.Clock, volumes, pace, func(a ledger.Ack) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -63,9 +75,13 @@ func (m *Machine) StartLedger(mounts []string, pace time.Duration, load int64) (
 	})
 	m.Script(l.pre, func(ctx context.Context, s session.Script) error {
 		_, err := l.writer.Pause(ctx, s.Run)
+		if err == nil {
+			m.tell(Event{Kind: Rested, Run: s.Run, By: s.Run})
+		}
 		return err
 	})
 	m.Script(l.post, func(_ context.Context, s session.Script) error {
+		m.tell(Event{Kind: Resumed, Run: s.Run, By: s.Run})
 		l.writer.Resume(s.Run)
 		return nil
 	})
@@ -95,6 +111,32 @@ func (f *filesystem) burden(ctx context.Context, rate int64) {
 	chunk := make([]byte, rate*int64(burdenTick)/int64(time.Second))
 	for wait(ctx, burdenTick) && f.write(ctx, "", chunk) == nil {
 	}
+}
+
+// Occupy lets the next record take d longer: nothing is at rest meanwhile.
+func (l *Ledger) Occupy(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.occupied = d
+}
+
+func (l *Ledger) linger(ctx context.Context) {
+	l.mu.Lock()
+	d := l.occupied
+	l.occupied = 0
+	l.mu.Unlock()
+	if d > 0 {
+		wait(ctx, d)
+	}
+}
+
+// Pace changes the rest between records.
+func (l *Ledger) Pace(d time.Duration) { l.writer.Pace(d) }
+
+// Holders are those who hold the ledger now.
+func (l *Ledger) Holders() []string {
+	_, holders := l.writer.State()
+	return holders
 }
 
 // PreScript pauses the writer at a commit boundary.

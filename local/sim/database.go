@@ -129,7 +129,7 @@ func (c *connection) lock(ctx context.Context) error {
 	there := c.d.sessions[c.id] == c
 	if there {
 		c.d.locked = c.id
-		c.d.m.tell(Event{Kind: Mastered, By: c.id})
+		c.d.m.tell(Event{Kind: Rested, By: c.id})
 	}
 	c.d.mu.Unlock()
 	if !there {
@@ -143,7 +143,7 @@ func (c *connection) unlock() {
 	c.d.mu.Lock()
 	if c.d.locked == c.id {
 		c.d.locked = ""
-		c.d.m.tell(Event{Kind: Freed, By: c.id})
+		c.d.m.tell(Event{Kind: Resumed, By: c.id})
 	}
 	c.d.mu.Unlock()
 	c.d.ledger.writer.Resume(c.id)

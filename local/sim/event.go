@@ -26,8 +26,8 @@ const (
 	Recovered Kind = "recovered"    // the keeper looked after what a dead helper left
 	Went      Kind = "power"        // the machine was turned off or on
 	Scripted  Kind = "script"       // a script ended
-	Mastered  Kind = "locked"       // a session of the server got its lock
-	Freed     Kind = "unlocked"     // and gave it up
+	Rested    Kind = "at rest"      // the ledger, held by a run or by a server's session
+	Resumed   Kind = "resumed"      // it goes on, as far as that one is concerned
 	Changed   Kind = "set"          // a setting of the server was changed
 	Jumped    Kind = "clock jumped" // the wall clock
 )

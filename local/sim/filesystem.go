@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -206,6 +207,14 @@ func (f *filesystem) freeze(owner string) (thaws int, err error) {
 	return f.thaws, nil
 }
 
+// turn is when of several who come at one moment each has his: always in the
+// same order, which is nobody's to decide otherwise.
+func turn(who string) time.Duration {
+	h := fnv.New32a()
+	h.Write([]byte(who))
+	return time.Duration(h.Sum32()%10_000) * time.Nanosecond
+}
+
 // thaw is FITHAW: EINVAL while nothing is frozen, the beginning of a freeze call
 // included. On a frozen filesystem it waits for that one's thaw.
 func (f *filesystem) thaw(ctx context.Context, by string) error {
@@ -215,7 +224,7 @@ func (f *filesystem) thaw(ctx context.Context, by string) error {
 		}
 		f.m.mu.Unlock()
 	}
-	wait(context.Background(), thawTakes)
+	wait(context.Background(), thawTakes+turn(by))
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
 	switch {
@@ -263,4 +272,16 @@ func (m *Machine) at(mount string) (*filesystem, error) {
 		return f, nil
 	}
 	return nil, fmt.Errorf("%s is not mounted", mount)
+}
+
+// Dirty makes so much of the page cache dirty.
+func (m *Machine) Dirty(mount string, bytes int64) error {
+	f, err := m.at(mount)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f.dirty += bytes
+	return nil
 }

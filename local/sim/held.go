@@ -26,9 +26,20 @@ type held struct {
 	mu     sync.Mutex
 	ended  bool
 	armed  bool
+	call   stage
 	seen   int // the thaws there had been when the freeze stood, -1 before
 	result *session.Thawed
 }
+
+// stage is how far the one freeze call has come.
+type stage int
+
+const (
+	uncalled stage = iota
+	calling
+	refused // nothing of ours is frozen
+	granted
+)
 
 // About tells what Open found.
 func (v *held) About() session.About { return v.about }
@@ -125,7 +136,7 @@ func (v *held) Freeze(ctx context.Context) (session.Span, error) {
 	}
 	began := v.p.stamp()
 	done := make(chan error, 1)
-	go func() { done <- v.call() }()
+	go func() { done <- v.witness() }()
 	select {
 	case err := <-done:
 		if err := v.p.op(ctx, "freeze", "frozen"); err != nil {
@@ -143,12 +154,15 @@ func (v *held) Freeze(ctx context.Context) (session.Span, error) {
 	}
 }
 
-// call is what the witness does: it lets nothing stand that nobody guards.
-func (v *held) call() error {
+// witness makes the freeze call: it lets nothing stand that nobody guards.
+func (v *held) witness() error {
+	v.reach(calling)
 	thaws, err := v.f.freeze(v.run)
 	if err != nil {
+		v.reach(refused)
 		return err
 	}
+	v.reach(granted)
 	if v.shotDead() {
 		_ = v.f.thaw(context.Background(), "the witness of "+v.run)
 		return &fault.Error{Code: fault.HoldLost, Field: v.about.Mount, Message: "nobody guards its freeze"}
@@ -157,6 +171,12 @@ func (v *held) call() error {
 	v.seen = thaws
 	v.mu.Unlock()
 	return nil
+}
+
+func (v *held) reach(s stage) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.call = s
 }
 
 // Blocked sees the tripwire blocked; from then on any thaw lets it through.
@@ -224,7 +244,7 @@ func (v *held) Thaw(ctx context.Context) (session.Thawed, error) {
 
 func (v *held) thaw(ctx context.Context, guard bool) (session.Thawed, error) {
 	v.mu.Lock()
-	done, seen := v.result, v.seen
+	done := v.result
 	v.mu.Unlock()
 	if done != nil {
 		return *done, nil
@@ -233,8 +253,12 @@ func (v *held) thaw(ctx context.Context, guard bool) (session.Thawed, error) {
 	if err := v.f.until(ctx, func() bool { return !v.f.freezing }); err != nil {
 		return session.Thawed{}, err
 	}
-	theirs := seen >= 0 && v.f.thaws != seen // what is frozen now is not ours
+	thaws := v.f.thaws
 	v.p.Machine.mu.Unlock()
+	v.mu.Lock()
+	seen := v.seen
+	theirs := seen >= 0 && thaws != seen || v.call == uncalled || v.call == refused // what is frozen now is not ours
+	v.mu.Unlock()
 	t := session.Thawed{ByGuard: guard}
 	if !theirs {
 		err := v.f.thaw(ctx, map[bool]string{true: "the guard of ", false: ""}[guard]+v.run)

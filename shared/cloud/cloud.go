@@ -6,6 +6,7 @@ package cloud
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"time"
 
@@ -209,3 +210,14 @@ const (
 	TagFs          = "FsConsistent"
 	TagOptIn       = "quiesce:opt-in" // on the instance: it may be commanded
 )
+
+var notInTags = regexp.MustCompile(`[^\p{L}\p{Z}\p{N}_.:/=+\-@]+`)
+
+// TagValue makes a sentence fit to be a tag's value.
+func TagValue(s string) string {
+	r := []rune(notInTags.ReplaceAllString(s, " "))
+	if len(r) > 255 {
+		r = r[:255]
+	}
+	return string(r)
+}

@@ -111,17 +111,24 @@ func (b *Bus) put(e Event) (id string) {
 	if e.Resources == nil {
 		e.Resources = []string{}
 	}
-	doc, _ := json.Marshal(e)
+	var doc []byte
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.events = append(b.events, e)
 	if b.cfg.Log != nil {
+		doc, _ = json.Marshal(e)
 		_, _ = b.cfg.Log.Write(append(doc, '\n'))
 	}
 	if b.ctx.Err() != nil {
 		return e.ID
 	}
 	for _, r := range b.rules {
+		if !r.pattern.may(e.Source, e.DetailType) {
+			continue
+		}
+		if doc == nil {
+			doc, _ = json.Marshal(e)
+		}
 		if r.pattern.Match(doc) {
 			b.wg.Go(func() { b.deliver(r, e) })
 		}

@@ -56,6 +56,17 @@ func asMap(v any) map[string]any {
 	return m
 }
 
+// may tells whether an event of this source and type can match: most cannot, and
+// need not be looked into.
+func (p Pattern) may(source, detailType string) bool {
+	for name, have := range map[string]string{"source": source, "detail-type": detailType} {
+		if want, asked := p.root[name].([]any); asked && !slices.ContainsFunc(want, func(m any) bool { return one(m, have, true) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // Match tells whether an event has every field of the pattern with any of its
 // values.
 func (p Pattern) Match(event []byte) bool {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/goccy/go-yaml"
 
@@ -61,42 +62,59 @@ const runShellScript = `{
   }]
 }`
 
+// shell is the one that the service has by itself.
+var shell = sync.OnceValues(func() (*Document, error) { return ParseDocument("AWS-RunShellScript", []byte(runShellScript)) })
+
 // RegisterDocument makes a document known, from JSON or YAML, replacing one of
 // the same name. What the agent here could not run is refused.
 func (s *SSM) RegisterDocument(name string, content []byte) error {
+	d, err := ParseDocument(name, content)
+	if err == nil {
+		s.AddDocument(d)
+	}
+	return err
+}
+
+// ParseDocument reads a document from JSON or YAML.
+func ParseDocument(name string, content []byte) (*Document, error) {
 	d := &Document{name: name}
 	sum := sha256.Sum256(content)
 	d.hash = hex.EncodeToString(sum[:])
 	if len(content) > 64*1024 {
-		return fmt.Errorf("document %s: more than 64 KB", name)
+		return nil, fmt.Errorf("document %s: more than 64 KB", name)
 	}
 	doc := content
 	if trimmed := strings.TrimSpace(string(content)); !strings.HasPrefix(trimmed, "{") {
 		var err error
 		if doc, err = yaml.YAMLToJSON(content); err != nil {
-			return fmt.Errorf("document %s: %w", name, err)
+			return nil, fmt.Errorf("document %s: %w", name, err)
 		}
 	}
 	if err := json.Unmarshal(doc, d); err != nil {
-		return fmt.Errorf("document %s: %w", name, err)
+		return nil, fmt.Errorf("document %s: %w", name, err)
 	}
 	if d.SchemaVersion != "2.2" || len(d.MainSteps) == 0 {
-		return fmt.Errorf("document %s: want schemaVersion 2.2 with mainSteps", name)
+		return nil, fmt.Errorf("document %s: want schemaVersion 2.2 with mainSteps", name)
 	}
 	for _, step := range d.MainSteps {
 		if step.Action != "aws:runShellScript" {
-			return fmt.Errorf("document %s: action %s is not emulated", name, step.Action)
+			return nil, fmt.Errorf("document %s: action %s is not emulated", name, step.Action)
 		}
 	}
 	for p, spec := range d.Parameters {
 		if _, err := regexp.Compile(spec.AllowedPattern); err != nil {
-			return fmt.Errorf("document %s: parameter %s: %w", name, p, err)
+			return nil, fmt.Errorf("document %s: parameter %s: %w", name, p, err)
 		}
 	}
+	return d, nil
+}
+
+// AddDocument makes a document known, replacing one of the same name. It is not
+// changed any more, so that several accounts may have the same one.
+func (s *SSM) AddDocument(d *Document) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.documents[name] = d
-	return nil
+	s.documents[d.name] = d
 }
 
 // document finds a document by its name or ARN.

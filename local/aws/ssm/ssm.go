@@ -78,9 +78,11 @@ func New(cfg Config) *SSM {
 		cfg: cfg, ctx: ctx, cancel: cancel,
 		agents: make(map[string]*agent), documents: make(map[string]*Document), commands: make(map[string]*command),
 	}
-	if err := s.RegisterDocument("AWS-RunShellScript", []byte(runShellScript)); err != nil {
+	d, err := shell()
+	if err != nil {
 		panic(err)
 	}
+	s.AddDocument(d)
 	return s
 }
 

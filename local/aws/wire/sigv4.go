@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -84,8 +85,26 @@ func ParseSignature(r *http.Request) (s Signature, p Problem) {
 	return s, ""
 }
 
+// Keys are signing keys that were derived before, by what they are good for. It
+// may be shared.
+type Keys struct{ derived sync.Map }
+
+// derive makes the key of a scope out of a secret, which takes four hashes.
+func (k *Keys) derive(secret, date, region, service string) []byte {
+	of := strings.Join([]string{secret, date, region, service}, " ")
+	if known, ok := k.derived.Load(of); ok {
+		return known.([]byte)
+	}
+	key := []byte("AWS4" + secret)
+	for _, part := range []string{date, region, service, "aws4_request"} {
+		key = sum(key, part)
+	}
+	k.derived.Store(of, key)
+	return key
+}
+
 // Verify computes the signature anew with the key's secret and compares.
-func (s Signature) Verify(r *http.Request, payload []byte, secret string) bool {
+func (s Signature) Verify(r *http.Request, payload []byte, secret string, keys *Keys) bool {
 	hash := r.Header.Get("X-Amz-Content-Sha256")
 	switch {
 	case s.Presigned && hash == "":
@@ -101,10 +120,7 @@ func (s Signature) Verify(r *http.Request, payload []byte, secret string) bool {
 	}, "\n")
 	scope := s.Date + "/" + s.Region + "/" + s.Service + "/aws4_request"
 	text := "AWS4-HMAC-SHA256\n" + s.At.UTC().Format(amzDate) + "\n" + scope + "\n" + hexSum([]byte(canonical))
-	key := []byte("AWS4" + secret)
-	for _, part := range []string{s.Date, s.Region, s.Service, "aws4_request"} {
-		key = sum(key, part)
-	}
+	key := keys.derive(secret, s.Date, s.Region, s.Service)
 	return hmac.Equal([]byte(hex.EncodeToString(sum(key, text))), []byte(s.Value))
 }
 

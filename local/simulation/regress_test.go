@@ -1,0 +1,53 @@
+package simulation
+
+import (
+	"testing"
+	"time"
+
+	"github.com/quiesce/quiesce/local/fault"
+)
+
+// found are the histories by which something was found that had to be mended.
+var found = []struct {
+	name  string
+	setup Setup
+	plan  []string
+	slow  time.Duration
+}{
+	{
+		name:  "the end of a run whose janitor reaches nobody is told",
+		setup: Setup{Server: true, Deadline: 20},
+		plan:  []string{"snapshot/CreateSnapshots:stop-execution", "janitor/SendCommand:agent-offline"},
+	},
+	{
+		name:  "the end of a run whose instance was stopped in the window is told",
+		setup: Setup{Server: true, Deadline: 20},
+		plan:  []string{"freeze/blocked:stop-instance", "snapshot/CreateSnapshots:stop-execution"},
+	},
+	{
+		name:  "a guard does not thaw what its own freeze call was refused for",
+		setup: Setup{Server: true},
+		plan:  []string{"freeze/arm:foreign-freeze@2", "freeze/frozen:kill-helper"},
+	},
+}
+
+func TestFound(t *testing.T) {
+	s := site(t)
+	for i, f := range found {
+		t.Run(f.name, func(t *testing.T) {
+			schedule := Schedule{Seed: uint64(i + 1), Setup: f.setup, Slowness: f.slow}
+			for _, text := range f.plan {
+				p, err := fault.Parse(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				schedule.Faults = append(schedule.Faults, p)
+			}
+			h := live(t, s, schedule, false)
+			judged(t, s, h)
+			for _, f := range h.Unreached {
+				t.Errorf("the fault %s never happened", f)
+			}
+		})
+	}
+}

@@ -1,0 +1,170 @@
+package simulation
+
+import (
+	"slices"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/quiesce/quiesce/local/fault"
+)
+
+func site(t *testing.T) *Site {
+	t.Helper()
+	s, err := Deploy(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// live lives through one schedule in a bubble of its own.
+func live(t *testing.T, s *Site, schedule Schedule, tell bool) (h *History) {
+	t.Helper()
+	cryptotest.SetGlobalRandom(t, schedule.Seed)
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if h, err = s.Run(schedule, tell); err != nil {
+			t.Fatalf("%s: %v", schedule, err)
+		}
+	})
+	return h
+}
+
+// judged fails the test by what is wrong with a history, and counts it.
+func judged(t *testing.T, s *Site, h *History) {
+	t.Helper()
+	counted(t, h)
+	if len(h.Violations) == 0 {
+		return
+	}
+	t.Errorf("%s", h.Schedule)
+	for _, v := range h.Violations {
+		t.Errorf("    %s", v)
+	}
+	if *story {
+		for _, line := range live(t, s, h.Schedule, true).Timeline {
+			t.Log(line)
+		}
+	}
+	if *brief {
+		t.FailNow()
+	}
+}
+
+// calm lives through every setup with nothing going wrong.
+func calm(t *testing.T, s *Site) (all []*History) {
+	t.Helper()
+	for _, setup := range Setups {
+		h := live(t, s, Schedule{Seed: 1, Setup: setup}, false)
+		judged(t, s, h)
+		if v := h.Runs[0].Verdict; setup.always() == nil && (v == nil || string(v.Outcome) != "completed") {
+			t.Fatalf("with nothing going wrong %s ends with %+v", setup, v)
+		}
+		all = append(all, h)
+	}
+	return all
+}
+
+// part measures what one test does.
+func measured(name string, do func()) {
+	runs, violations, began := total.Runs, total.Violations, time.Now()
+	do()
+	total.Parts = append(total.Parts, part{name, total.Runs - runs, total.Violations - violations, time.Since(began).Seconds()})
+}
+
+// TestSingles tries every kind of fault at every point of every setup. A fault
+// that was planned there and did not happen has shown nothing.
+func TestSingles(t *testing.T) {
+	s := site(t)
+	measured("singles", func() {
+		i := 0
+		for _, c := range calm(t, s) {
+			for _, f := range Singles(c) {
+				if i++; !mine(i) {
+					continue
+				}
+				h := live(t, s, Schedule{Seed: uint64(i), Setup: c.Schedule.Setup, Faults: []fault.Fault{f}}, false)
+				judged(t, s, h)
+				for _, f := range h.Unreached {
+					t.Errorf("%s: the fault %s never happened", h.Schedule, f)
+				}
+			}
+		}
+	})
+}
+
+// TestPairs tries two faults at a time: all pairs of kinds at steps, or an even
+// choice of them.
+func TestPairs(t *testing.T) {
+	s := site(t)
+	measured("pairs", func() {
+		all := Pairs(calm(t, s))
+		step := 1
+		if *pairs >= 0 {
+			step = max(1, len(all)/max(*pairs, 1))
+		}
+		for i := 0; i < len(all); i += step {
+			if mine(i / step) {
+				judged(t, s, live(t, s, all[i], false))
+			}
+		}
+	})
+}
+
+// TestRandom lives through random schedules.
+func TestRandom(t *testing.T) {
+	s := site(t)
+	n := *many
+	if n == 0 {
+		n = ciSeeds
+	}
+	measured("random", func() {
+		chance := NewChance(calm(t, s))
+		last := time.Now()
+		for i := range n {
+			if !mine(i) {
+				continue
+			}
+			judged(t, s, live(t, s, chance.Draw(*from+uint64(i)), false))
+			if *many > 0 && time.Since(last) > time.Minute {
+				last = time.Now()
+				progress(i)
+			}
+		}
+	})
+}
+
+// TestSimulation tells the whole story of one seed.
+func TestSimulation(t *testing.T) {
+	if *seed == 0 {
+		t.Skip("-seed=N names no seed")
+	}
+	s := site(t)
+	h := live(t, s, NewChance(calm(t, s)).Draw(*seed), true)
+	for _, line := range h.Timeline {
+		t.Log(line)
+	}
+	if len(h.Violations) > 0 {
+		t.Error("it has a violation")
+	}
+}
+
+// A seed is one history: lived through again, it is the same to the last line.
+func TestTheSameSeedIsTheSameHistory(t *testing.T) {
+	s := site(t)
+	chance := NewChance(calm(t, s))
+	for seed := uint64(1); seed <= 400; seed++ {
+		first := live(t, s, chance.Draw(seed), true).Timeline
+		again := live(t, s, chance.Draw(seed), true).Timeline
+		if !slices.Equal(first, again) {
+			for i := range min(len(first), len(again)) {
+				if first[i] != again[i] {
+					t.Errorf("seed %d differs in line %d:\n%s\n%s", seed, i, first[i], again[i])
+					break
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package simulation
+
+import (
+	"context"
+	"time"
+
+	"github.com/quiesce/quiesce/guest/application"
+	"github.com/quiesce/quiesce/local/engine"
+	"github.com/quiesce/quiesce/local/fault"
+	"github.com/quiesce/quiesce/shared/protocol"
+)
+
+// adapter makes the server's.
+func (w *world) adapter(o protocol.Application, j application.Journal) (application.Adapter, error) {
+	return w.server.New(o, j)
+}
+
+// notice keeps what struck, and when.
+func (w *world) notice(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.struck = append(w.struck, line{time.Since(w.began), "FAULT  " + what})
+}
+
+// hooks are what the faults of the world do to this one.
+func (w *world) hooks() map[fault.Kind]func(context.Context) {
+	victim := func() string { return w.mounts[w.schedule.Setup.Victim%len(w.mounts)] }
+	return map[fault.Kind]func(context.Context){
+		fault.KillHelper:     func(context.Context) { w.sim.KillHelper() },
+		fault.KillGuard:      func(context.Context) { w.sim.KillGuard(victim()) },
+		fault.ForeignFreeze:  func(context.Context) { w.foreign(victim()) },
+		fault.ForeignRelease: func(ctx context.Context) { _ = w.sim.Fsfreeze(w.life, victim(), false) },
+		fault.ForeignThaw: func(ctx context.Context) {
+			if w.sim.Fsfreeze(w.life, victim(), false) == nil {
+				w.foreign(victim())
+			}
+		},
+		fault.StopExecution: func(context.Context) {
+			for _, e := range w.running() {
+				_, _ = w.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
+			}
+		},
+		fault.TimeOut: func(context.Context) {
+			for _, e := range w.running() {
+				_ = w.engine.Expire(e.ARN)
+			}
+		},
+		fault.KillSession: func(context.Context) {
+			if w.server != nil {
+				w.server.KillSession()
+			}
+		},
+		fault.LongQuery:    func(context.Context) { w.ledger.Occupy(isBusy) },
+		fault.ClockJump:    func(context.Context) { w.skew.Add(int64(otherwise(w.schedule.Setup.Jump, time.Hour))) },
+		fault.AgentRestart: func(context.Context) { w.absent(restarts) },
+		fault.DiskFull: func(context.Context) {
+			w.sim.Fill(true)
+			time.AfterFunc(isFull, func() { w.sim.Fill(false) })
+		},
+		fault.StopInstance: func(context.Context) { w.turnOff() },
+	}
+}
+
+func (w *world) running() []engine.Execution {
+	list, _ := w.engine.List(machineName, engine.Running)
+	return list
+}
+
+// foreign is somebody else's freeze, which he takes back.
+func (w *world) foreign(mount string) {
+	if w.sim.Fsfreeze(w.life, mount, true) == nil {
+		time.AfterFunc(foreignHold, func() { _ = w.sim.Fsfreeze(w.life, mount, false) })
+	}
+}
+
+// absent is an agent that is away for a while.
+func (w *world) absent(d time.Duration) {
+	w.cloud.SSM.SetOnline(instanceID, false)
+	time.AfterFunc(d, func() { w.cloud.SSM.SetOnline(instanceID, true) })
+}
+
+func (w *world) turnOff() {
+	if w.cloud.EC2.State(instanceID) != "running" {
+		return
+	}
+	w.cloud.EC2.SetState(instanceID, "stopped")
+	w.sim.Turn(false)
+	w.cloud.SSM.SetOnline(instanceID, false)
+	if !w.schedule.Setup.Returns {
+		return
+	}
+	time.AfterFunc(comesBack, func() {
+		w.sim.Turn(true)
+		w.cloud.EC2.SetState(instanceID, "running")
+		w.cloud.SSM.SetOnline(instanceID, true)
+	})
+}

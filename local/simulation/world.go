@@ -1,0 +1,310 @@
+package simulation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quiesce/quiesce/functions/thaw"
+	"github.com/quiesce/quiesce/guest/application"
+	cloud "github.com/quiesce/quiesce/local/aws"
+	"github.com/quiesce/quiesce/local/aws/bus"
+	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/aws/ssm"
+	"github.com/quiesce/quiesce/local/engine"
+	"github.com/quiesce/quiesce/local/fault"
+	"github.com/quiesce/quiesce/local/runtimeapi"
+	"github.com/quiesce/quiesce/local/sim"
+	port "github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/run"
+)
+
+const (
+	instanceID = "i-0123456789abcdef0"
+	rootVolume = "vol-0root000000000000"
+	gibibyte   = 1 << 30
+	volumes    = 2
+
+	warmUp      = time.Second
+	aftermath   = 50 * time.Minute // every deadline, retry and late delivery is over by then
+	longest     = 30 * time.Hour   // an execution's own time is less
+	foreignHold = 5 * time.Second  // then a stranger takes his freeze back
+	comesBack   = 40 * time.Second // an instance that is started again
+	restarts    = 90 * time.Second // an agent, by its service
+	isFull      = 30 * time.Second
+	isBusy      = 20 * time.Second
+)
+
+// world is one account with one machine in it, for one history.
+type world struct {
+	site     *Site
+	schedule Schedule
+	dice     *rand.Rand
+	began    time.Time
+
+	plan    *fault.Plan
+	strike  map[fault.Kind]func(context.Context)
+	cloud   *cloud.Cloud
+	engine  *engine.Engine
+	local   *runtimeapi.Local
+	lambda  runtimeapi.Invoker
+	machine string // the state machine's ARN
+	sim     *sim.Machine
+	ledger  *sim.Ledger
+	server  *sim.Database // nil: none
+	mounts  []string
+	of      map[string]string // mounts by the volumes under them
+	asked   policy.Policy
+	skew    atomic.Int64
+
+	mu     sync.Mutex
+	events []sim.Event
+	struck []line
+	off    bool // the machine was turned off at some time
+	stop   context.CancelFunc
+	life   context.Context
+	over   sync.WaitGroup
+}
+
+func newWorld(site *Site, s Schedule) (*world, error) {
+	w := &world{site: site, schedule: s, dice: rand.New(rand.NewPCG(s.Seed, 7)), began: time.Now(), of: map[string]string{}}
+	w.life, w.stop = context.WithCancel(context.Background())
+	w.skew.Store(int64(s.Setup.Skew))
+	w.plan = &fault.Plan{Slowness: s.Slowness, Lateness: s.Lateness, Notice: func(f fault.Fault) { w.notice(f.String()) }}
+	for _, f := range s.Setup.always() {
+		w.plan.Add(f)
+	}
+	for _, f := range s.Faults {
+		w.plan.Add(f)
+	}
+	w.strike = w.hooks()
+	for kind, do := range w.strike {
+		w.plan.On(kind, do)
+	}
+	w.sim = sim.New(sim.Config{
+		Seed: s.Seed, Start: w.about(5 * time.Millisecond), Observe: w.observe,
+		Clock: func() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) },
+		Disturb: func(step, operation string) (bool, time.Duration) {
+			h := w.plan.Do(step, operation)
+			return h.Refuse, h.Stall
+		},
+		Applications: map[string]application.New{policy.MariaDB: w.adapter},
+	})
+	w.engine = engine.New(engine.Config{Seed: s.Seed})
+	w.cloud = cloud.New(cloud.Config{
+		Seed: s.Seed, Keys: keys, Signing: &site.signing, Disks: w.sim, Engine: w.engine, Faults: w.plan, Latency: w.latencies(),
+		EC2: ec2.Config{Completion: otherwise(s.Setup.Completion, 100*time.Millisecond) + w.about(time.Millisecond),
+			Visible: otherwise(s.Setup.Unlisted, time.Second) + w.about(time.Millisecond), Provision: -1},
+		SSM: ssm.Config{Dispatch: w.about(60 * time.Millisecond), Report: w.about(60 * time.Millisecond), Visible: w.about(40 * time.Millisecond)},
+		Bus: bus.Config{Delivery: w.about(200 * time.Millisecond)},
+	})
+	site.road.to = w.cloud.Transport()
+	for _, role := range append([]string{"operator"}, fault.Steps...) {
+		w.cloud.Key(role)
+	}
+	return w, errors.Join(w.deploy(), w.furnish())
+}
+
+// about is a time that no other comes to, so that nothing happens at the same
+// moment by chance: who comes first would not be the seed's to decide.
+func (w *world) about(d time.Duration) time.Duration {
+	return d + time.Duration(w.dice.Int64N(int64(d)/8+1))
+}
+
+// latencies gives every API a latency of its own.
+func (w *world) latencies() map[string]time.Duration {
+	of := map[string]time.Duration{}
+	for _, api := range fault.APIs {
+		d := map[string]time.Duration{
+			"CreateSnapshots": 250 * time.Millisecond, "PutEvents": 20 * time.Millisecond, "SendCommand": 40 * time.Millisecond,
+			"GetCommandInvocation": 40 * time.Millisecond, "SendTaskSuccess": 30 * time.Millisecond, "PutObject": 30 * time.Millisecond,
+		}[api]
+		of[api] = w.about(otherwise(d, 60*time.Millisecond))
+	}
+	return of
+}
+
+func otherwise(d, instead time.Duration) time.Duration {
+	if d == 0 {
+		return instead
+	}
+	return d
+}
+
+// deploy puts the site's definition and functions into the account.
+func (w *world) deploy() error {
+	w.cloud.S3.Put(bucket, "helper", []byte(helper))
+	w.local = &runtimeapi.Local{Handlers: w.site.handlers, Timeouts: timeouts}
+	w.lambda = w.plan.Around(w.local)
+	w.machine = w.engine.Deploy(machineName, nil, w.site.definition, w.cloud.Tasks(w.lambda))
+	w.cloud.SSM.AddDocument(w.site.document)
+	return errors.Join(
+		w.cloud.Janitor(w.machine, w.sweep),
+		w.cloud.Listen("completion", awscloud.Completion(), func(ctx context.Context, e bus.Event) error {
+			payload, err := json.Marshal(e)
+			if err == nil {
+				err = w.invoke(ctx, "wake", payload)
+			}
+			return err
+		}),
+	)
+}
+
+// sweep is the janitor: thaw, started with what the execution was started with.
+func (w *world) sweep(ctx context.Context, stopped cloud.Stopped) error {
+	payload, err := json.Marshal(map[string]any{
+		"run":     run.Run{ID: stopped.RunID},
+		"request": json.RawMessage(stopped.Input),
+		"ended":   thaw.Ended{Status: stopped.Status, Error: stopped.Error},
+		"plan":    nil,
+	})
+	if err == nil {
+		err = w.invoke(ctx, "janitor", payload)
+	}
+	return err
+}
+
+// invoke starts a function as an event does, for as long as it may run.
+func (w *world) invoke(ctx context.Context, function string, payload json.RawMessage) error {
+	ctx, cancel := context.WithTimeout(ctx, timeouts[function])
+	defer cancel()
+	_, err := w.lambda.Invoke(ctx, function, payload)
+	return err
+}
+
+// furnish rents the machine with its volumes and starts the application.
+func (w *world) furnish() error {
+	ctx, setup := context.Background(), w.schedule.Setup
+	attached := []ec2.Volume{{ID: rootVolume, Device: "/dev/xvda", Bytes: 8 * gibibyte, Hollow: true}}
+	for i := range volumes {
+		id, at := fmt.Sprintf("vol-0%016x", 0xda7a0000+i), fmt.Sprintf("/mnt/volume-%c", 'a'+i)
+		if err := w.sim.Create(ctx, id, gibibyte, ""); err != nil {
+			return err
+		}
+		device, err := w.sim.Attach(ctx, id)
+		if err := errors.Join(err, w.sim.Format(ctx, device, "ext4"), w.sim.Mount(device, at), w.sim.Dirty(at, setup.Dirty)); err != nil {
+			return err
+		}
+		attached = append(attached, ec2.Volume{ID: id, Device: device, Bytes: gibibyte, Made: true, Path: device})
+		w.mounts = append(w.mounts, at)
+		w.of[id] = at
+	}
+	if setup.Stacked {
+		if err := w.sim.Stack(w.mounts[1], w.mounts[0]); err != nil {
+			return err
+		}
+	}
+	instance := ec2.Instance{ID: instanceID, RootDevice: "/dev/xvda", Tags: map[string]string{port.TagOptIn: "true"}}
+	if _, err := w.cloud.Rent(ctx, instance, w.sim, attached...); err != nil {
+		return err
+	}
+	var err error
+	if w.ledger, err = w.sim.StartLedger(w.mounts, w.about(150*time.Millisecond), 0); err != nil {
+		return err
+	}
+	if setup.Server {
+		w.server = w.sim.StartDatabase(w.ledger, w.mounts)
+	}
+	w.asked = setup.policy(w.ledger.PreScript(), w.ledger.PostScript())
+	return nil
+}
+
+// observe keeps what happened on the machine.
+func (w *world) observe(e sim.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e.Kind == sim.Went {
+		w.off = true
+	}
+	w.events = append(w.events, e)
+}
+
+func (w *world) happened() []sim.Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.events
+}
+
+// run lets everything happen that is planned, until nothing is left to come.
+func (w *world) run() {
+	time.Sleep(w.about(warmUp))
+	w.over.Go(w.pace)
+	for _, s := range w.schedule.Strikes {
+		w.over.Go(func() {
+			if w.rest(s.At) {
+				w.notice(string(s.Kind))
+				w.strike[s.Kind](w.life)
+			}
+		})
+	}
+	first := w.start("run-1")
+	second := ""
+	if d := w.schedule.Setup.Second; d > 0 && w.rest(d) {
+		second = w.start("run-2")
+	}
+	w.await(first)
+	w.await(second)
+	w.rest(aftermath)
+}
+
+func (w *world) start(name string) (arn string) {
+	input, err := json.Marshal(run.Request{InstanceID: instanceID, Policy: w.asked})
+	if err != nil {
+		return ""
+	}
+	x, err := w.engine.Start(machineName, name, input)
+	if err != nil {
+		return ""
+	}
+	return x.ARN
+}
+
+func (w *world) await(arn string) {
+	if arn == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.life, longest)
+	defer cancel()
+	_, _ = w.engine.Wait(ctx, arn) // one that does not end is seen by its status
+}
+
+// pace lets the ledger write less once what matters is over: hours of records
+// show nothing more.
+func (w *world) pace() {
+	for _, s := range []struct{ after, pace time.Duration }{
+		{15 * time.Second, 2 * time.Second}, {time.Minute, 20 * time.Second}, {5 * time.Minute, 5 * time.Minute},
+	} {
+		if !w.rest(s.after) {
+			return
+		}
+		w.ledger.Pace(s.pace)
+	}
+}
+
+func (w *world) rest(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-w.life.Done():
+		return false
+	}
+}
+
+// end takes everything away.
+func (w *world) end() error {
+	w.stop()
+	w.over.Wait()
+	w.cloud.Close()
+	w.engine.Close()
+	w.local.Wait()
+	return w.sim.Close()
+}
