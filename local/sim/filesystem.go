@@ -224,7 +224,7 @@ func (f *filesystem) thaw(ctx context.Context, by string) error {
 		}
 		f.m.mu.Unlock()
 	}
-	wait(context.Background(), thawTakes+turn(by))
+	wait(context.Background(), thawTakes+turn(by+f.mount))
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
 	switch {
