@@ -216,6 +216,40 @@ func TestRealForeignFreeze(t *testing.T) {
 	sh(t, "fsfreeze", "-u", taken.Mount)
 }
 
+// A guard whose own freeze was refused leaves alone what another has frozen,
+// though its deadline comes before it is disarmed.
+func TestRealRefusedFreezeIsNotThawed(t *testing.T) {
+	l := newLab(t)
+	fs := l.disk("ext4", t.TempDir(), 64<<20)
+	state, err := linux.OpenState(l.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := newHost(state)
+	opened, err := host.Open(t.Context(), l.run, []protocol.Filesystem{fs}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := opened[0]
+	defer v.Close()
+	deadline := host.Stamp()
+	deadline.Mono += int64(300 * time.Millisecond)
+	if err := v.Arm(t.Context(), deadline); err != nil {
+		t.Fatal(err)
+	}
+	sh(t, "fsfreeze", "-f", fs.Mount)
+	defer sh(t, "fsfreeze", "-u", fs.Mount)
+	if _, err := v.Freeze(t.Context()); fault.CodeOf(err) != fault.ForeignFreeze {
+		t.Fatalf("got %v", err)
+	}
+	if sign := <-v.Signs(); sign.Kind != session.GuardFired || sign.Thaw.WasFrozen {
+		t.Errorf("got %+v", sign)
+	}
+	if !frozen(t, fs.Mount) {
+		t.Error("the guard thawed what it had not frozen")
+	}
+}
+
 func TestRealDeadline(t *testing.T) {
 	for _, stopped := range []bool{false, true} {
 		t.Run(fmt.Sprintf("daemon stopped %v", stopped), func(t *testing.T) {

@@ -15,13 +15,14 @@ const (
 	guardDir      = 3 + iota // the filesystem, already open
 	guardControl             // EOF: the session's process is dead
 	guardStatus              // answers
-	guardFreezing            // EOF: the freeze call is over
+	guardFreezing            // EOF: the freeze call is over; a byte before it: nothing is frozen by us
 	guardAlive               // held open: its EOF tells the witness that this guard died
 	guardMark                // what was done, for whoever recovers
 )
 
 const (
 	freezePoll = 2 * time.Millisecond
+	lastWord   = 50 * time.Millisecond
 	thawRetry  = 100 * time.Millisecond
 	thawGiveUp = 30 * time.Minute
 )
@@ -79,9 +80,15 @@ func Guard() int {
 func guardThaw(why string, asked bool) string {
 	began := mono()
 	said := false
+	if !asked {
+		ended(guardFreezing, lastWord) // a witness that dies with the session says so first
+	}
 	for {
 		over := ended(guardFreezing, 0)
 		at := mono()
+		if over && refusedFreeze() {
+			return guardDone("not-frozen", why, at)
+		}
 		err := fsThaw(guardDir)
 		switch {
 		case err == nil:
@@ -101,6 +108,13 @@ func guardThaw(why string, asked bool) string {
 		}
 		time.Sleep(thawRetry)
 	}
+}
+
+// refusedFreeze reports that the witness, whose call is over, has frozen nothing:
+// whoever froze it is to thaw it.
+func refusedFreeze() bool {
+	n, err := unix.Read(guardFreezing, make([]byte, 1))
+	return err == nil && n == 1
 }
 
 func guardDone(how, why string, began int64) string {

@@ -279,6 +279,16 @@ func (v *volume) sightless() bool {
 // thawUnguarded thaws in this process, past EINVAL until the freeze call is
 // over; the only case in which the session's own process makes such a call.
 func (v *volume) thawUnguarded(ctx context.Context) (session.Thawed, error) {
+	select {
+	case <-v.callOver:
+		v.mu.Lock()
+		refused := v.callErr != nil
+		v.mu.Unlock()
+		if now := stamp(); refused {
+			return session.Thawed{Span: session.Span{Began: now, Ended: now}}, nil
+		}
+	default:
+	}
 	type result struct {
 		t   session.Thawed
 		err error

@@ -15,7 +15,7 @@ const (
 	witnessDir      = 3 + iota // the filesystem, already open
 	witnessControl             // flush, go
 	witnessReport              // answers
-	witnessFreezing            // closed when the freeze call is over
+	witnessFreezing            // closed when the freeze call is over; a byte before it: nothing is frozen by us
 	witnessAlive               // EOF: the guard is dead
 )
 
@@ -37,6 +37,7 @@ func Witness() int {
 			return witnessFreeze()
 		default:
 			if in.eof {
+				nothingFrozen()
 				return 0
 			}
 		}
@@ -54,6 +55,9 @@ func witnessFreeze() int {
 		say(witnessReport, "guardless")
 		return 1
 	}
+	if err != nil {
+		nothingFrozen()
+	}
 	unix.Close(witnessFreezing)
 	if err != nil {
 		say(witnessReport, "refused", word(err))
@@ -64,6 +68,11 @@ func witnessFreeze() int {
 	say(witnessReport, "through", itoa(mono()), word(err))
 	return 0
 }
+
+// nothingFrozen lets the guard know that what may be frozen is somebody else's.
+// Without this word it takes the freeze for ours: a witness that was killed may
+// have left one.
+func nothingFrozen() { unix.Write(witnessFreezing, []byte("-")) }
 
 // word is an error number for a pipe, 0 for none.
 func word(err error) string {
