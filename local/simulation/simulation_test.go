@@ -1,7 +1,9 @@
 package simulation
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -39,9 +41,9 @@ func judged(t *testing.T, s *Site, h *History) {
 	if len(h.Violations) == 0 {
 		return
 	}
-	t.Errorf("%s", h.Schedule)
-	for _, v := range h.Violations {
-		t.Errorf("    %s", v)
+	t.Errorf("%s\n    %s", h.Schedule, strings.Join(h.Violations, "\n    "))
+	if *bare { // a test's own words come when it has ended, which may be hours later
+		fmt.Printf("VIOLATION %s\n    %s\n", h.Schedule, strings.Join(h.Violations, "\n    "))
 	}
 	if *story {
 		for _, line := range live(t, s, h.Schedule, true).Timeline {
