@@ -22,6 +22,7 @@ type held struct {
 	signs chan session.Sign
 	off   chan struct{} // closed by Close: the guard and the tripwire are gone
 	shot  chan struct{} // closed when the guard is killed
+	over  chan struct{} // closed when the freeze call has ended
 
 	mu     sync.Mutex
 	ended  bool
@@ -136,6 +137,7 @@ func (v *held) Freeze(ctx context.Context) (session.Span, error) {
 	}
 	began := v.p.stamp()
 	done := make(chan error, 1)
+	v.reach(calling)
 	go func() { done <- v.witness() }()
 	select {
 	case err := <-done:
@@ -156,7 +158,7 @@ func (v *held) Freeze(ctx context.Context) (session.Span, error) {
 
 // witness makes the freeze call: it lets nothing stand that nobody guards.
 func (v *held) witness() error {
-	v.reach(calling)
+	defer close(v.over)
 	thaws, err := v.f.freeze(v.run)
 	if err != nil {
 		v.reach(refused)
@@ -250,9 +252,17 @@ func (v *held) thaw(ctx context.Context, guard bool) (session.Thawed, error) {
 		return *done, nil
 	}
 	began := v.p.stamp()
-	if err := v.f.until(ctx, func() bool { return !v.f.freezing }); err != nil {
-		return session.Thawed{}, err
+	v.mu.Lock()
+	called := v.call != uncalled
+	v.mu.Unlock()
+	if called { // a thaw that came before its freeze has begun would leave that standing
+		select {
+		case <-v.over:
+		case <-ctx.Done():
+			return session.Thawed{}, ctx.Err()
+		}
 	}
+	v.p.Machine.mu.Lock()
 	thaws := v.f.thaws
 	v.p.Machine.mu.Unlock()
 	v.mu.Lock()

@@ -51,7 +51,10 @@ func (p *process) kill() {
 	}
 }
 
-var errRefused = errors.New("input/output error")
+var (
+	errRefused = errors.New("input/output error")
+	errDead    = errors.New("the process is dead")
+)
 
 // op is one operation of the helper: it may be refused, take long, or be the
 // last thing that the process does.
@@ -239,7 +242,7 @@ func (p *process) Open(ctx context.Context, run string, want []protocol.Filesyst
 		delete(p.guardThaws, mark(run, w.Device))
 		p.Machine.mu.Unlock()
 		opened = append(opened, &held{p: p, f: f, run: run, about: about,
-			signs: make(chan session.Sign, 4), off: make(chan struct{}), shot: make(chan struct{}), seen: -1})
+			signs: make(chan session.Sign, 4), off: make(chan struct{}), shot: make(chan struct{}), over: make(chan struct{}), seen: -1})
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -258,8 +261,18 @@ func mark(run, device string) string { return run + "/" + device }
 
 // Rescue thaws what a dead process of the run left frozen.
 func (p *process) Rescue(ctx context.Context, run string, fs protocol.Filesystem) (session.Thawed, error) {
-	if err := p.op(ctx, "thaw", "rescue"); err != nil {
-		return session.Thawed{}, err
+	// Whoever asked waits for an answer here: it is the next call that ends him.
+	refused, stall := p.disturb("thaw", "rescue")
+	select {
+	case <-p.dead:
+		return session.Thawed{}, errDead
+	default:
+	}
+	if stall > 0 && !wait(ctx, stall) {
+		return session.Thawed{}, ctx.Err()
+	}
+	if refused {
+		return session.Thawed{}, errRefused
 	}
 	f, err := p.at(fs.Mount)
 	if err != nil || f.number != fs.Device {

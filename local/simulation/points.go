@@ -17,7 +17,7 @@ const mostOf = 2
 // point that it reached.
 func Singles(h *History) (all []fault.Fault) {
 	for _, point := range slices.Sorted(maps.Keys(h.Points)) {
-		if step, _, _ := strings.Cut(point, "/"); h.Schedule.Setup.always() != nil && !slices.Contains(afterwards, step) {
+		if !h.Schedule.Setup.concerns(point) {
 			continue
 		}
 		for _, kind := range fault.KindsOf(point) {
@@ -31,10 +31,6 @@ func Singles(h *History) (all []fault.Fault) {
 	}
 	return all
 }
-
-// afterwards are the steps that come after what always happens to a setup; those
-// before it are tried without it.
-var afterwards = []string{"janitor", "thaw", "wake"}
 
 // Excused tells why a kind cannot happen at a point, or would be another one
 // there; empty if it can.

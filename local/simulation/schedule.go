@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,15 +55,43 @@ var Setups = []Setup{
 	{Name: "scripts", Dirty: 64 << 20},
 	{Name: "server", Server: true, Completion: 25 * time.Second, Victim: 1},
 	{Name: "fail", Fail: true, Deadline: 10, Returns: true},
-	{Name: "stopped", Server: true, Deadline: 20}, // its execution is stopped in the window, always
+
+	// What is done only when something has gone wrong already.
+	{Name: "stopped", Server: true, Deadline: 20},
+	{Name: "lost", Unlisted: 3 * time.Second},
+	{Name: "killed", Server: true, Deadline: 20},
+	{Name: "killed with scripts", Victim: 1},
+	{Name: "given up", Deadline: 20},
+}
+
+// premise is what has gone wrong already in a setup, and at which steps and
+// calls that shows: the others are tried where nothing has.
+type premise struct {
+	fault fault.Fault
+	at    []string
+}
+
+var premises = map[string]premise{
+	"stopped":             {fault.Fault{Target: "snapshot/CreateSnapshots", Kind: fault.StopExecution, N: 1}, []string{"janitor", "thaw", "wake"}},
+	"lost":                {fault.Fault{Target: "snapshot/CreateSnapshots", Kind: fault.LostReply, N: 1}, []string{"snapshot"}},
+	"killed":              {fault.Fault{Target: "snapshot/CreateSnapshots", Kind: fault.KillHelper, N: 1}, []string{"thaw"}},
+	"killed with scripts": {fault.Fault{Target: "snapshot/CreateSnapshots", Kind: fault.KillHelper, N: 1}, []string{"thaw"}},
+	"given up":            {fault.Fault{Target: "freeze/SendCommand", Kind: fault.Late, N: 1}, []string{"freeze/CancelCommand"}},
 }
 
 // always are the faults that belong to a setup.
 func (s Setup) always() []fault.Fault {
-	if s.Name == "stopped" {
-		return []fault.Fault{{Target: "snapshot/CreateSnapshots", Kind: fault.StopExecution, N: 1}}
+	if p, ok := premises[s.Name]; ok {
+		return []fault.Fault{p.fault}
 	}
 	return nil
+}
+
+// concerns tells whether a point is one to try in this setup.
+func (s Setup) concerns(point string) bool {
+	p, has := premises[s.Name]
+	step, _, _ := strings.Cut(point, "/")
+	return !has || slices.Contains(p.at, step) || slices.Contains(p.at, point)
 }
 
 // policy is what the setup asks of the workflow.

@@ -26,14 +26,18 @@ func (w *world) notice(what string) {
 func (w *world) hooks() map[fault.Kind]func(context.Context) {
 	victim := func() string { return w.mounts[w.schedule.Setup.Victim%len(w.mounts)] }
 	return map[fault.Kind]func(context.Context){
-		fault.KillHelper:     func(context.Context) { w.sim.KillHelper() },
-		fault.KillGuard:      func(context.Context) { w.sim.KillGuard(victim()) },
-		fault.ForeignFreeze:  func(context.Context) { w.foreign(victim()) },
-		fault.ForeignRelease: func(ctx context.Context) { _ = w.sim.Fsfreeze(w.life, victim(), false) },
-		fault.ForeignThaw: func(ctx context.Context) {
-			if w.sim.Fsfreeze(w.life, victim(), false) == nil {
-				w.foreign(victim())
-			}
+		fault.KillHelper:    func(context.Context) { w.sim.KillHelper() },
+		fault.KillGuard:     func(context.Context) { w.sim.KillGuard(victim()) },
+		fault.ForeignFreeze: func(context.Context) { w.beside(func() { w.foreign(victim()) }) },
+		fault.ForeignRelease: func(context.Context) {
+			w.beside(func() { _ = w.sim.Fsfreeze(w.life, victim(), false) })
+		},
+		fault.ForeignThaw: func(context.Context) {
+			w.beside(func() {
+				if w.sim.Fsfreeze(w.life, victim(), false) == nil {
+					w.foreign(victim())
+				}
+			})
 		},
 		fault.StopExecution: func(context.Context) {
 			for _, e := range w.running() {
@@ -64,6 +68,23 @@ func (w *world) hooks() map[fault.Kind]func(context.Context) {
 func (w *world) running() []engine.Execution {
 	list, _ := w.engine.List(machineName, engine.Running)
 	return list
+}
+
+// beside does what a stranger does. He is waited for, so that it is done at the
+// point that was planned, but not where he hangs himself: on a stacked
+// filesystem he may wait for what waits for him.
+func (w *world) beside(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	t := time.NewTimer(strangers)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
 }
 
 // foreign is somebody else's freeze, which he takes back.

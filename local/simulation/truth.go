@@ -69,6 +69,9 @@ func learn(events []sim.Event, mounts int) *truth {
 				rests = nil
 			}
 		case sim.Rested:
+			if rests != nil && rests.by == e.By {
+				continue // a script that is tried again holds once
+			}
 			rests = &pause{by: e.By, from: e.At, open: true}
 			t.pauses = append(t.pauses, rests)
 		case sim.Resumed:
@@ -100,7 +103,7 @@ func (c copied) allows(runID string, w *world) run.Consistency {
 		rest = c.resting.by == runID
 	}
 	for _, x := range c.frozen { // it was brought to rest before it was frozen
-		rest = rest && c.resting.from < x.from
+		rest = rest && (x.run != runID || c.resting.from < x.from)
 	}
 	switch {
 	case rest && (frozen || w.schedule.Setup.Unfrozen && w.server == nil):

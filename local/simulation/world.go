@@ -36,6 +36,7 @@ const (
 	aftermath   = 50 * time.Minute // every deadline, retry and late delivery is over by then
 	longest     = 30 * time.Hour   // an execution's own time is less
 	foreignHold = 5 * time.Second  // then a stranger takes his freeze back
+	strangers   = 300 * time.Millisecond
 	comesBack   = 40 * time.Second // an instance that is started again
 	restarts    = 90 * time.Second // an agent, by its service
 	isFull      = 30 * time.Second
