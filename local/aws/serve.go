@@ -69,9 +69,6 @@ func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.
 	if call.Planned.Wrong && !partial[call.Action] && err == nil {
 		reply.Body = reply.Body[:len(reply.Body)/2]
 	}
-	if call.Planned.Wrong && !partial[call.Action] && err == nil {
-		reply.Body = reply.Body[:len(reply.Body)/2]
-	}
 	return reply, nil
 }
 
