@@ -31,17 +31,21 @@ type fakeCloud struct {
 	publish   func([]events.Event) error
 	saveToken func(set, token string) error
 	answer    func(token string) error
+	document  func(name string) (cloud.Document, error)
+	ends      func(cmd cloud.DocumentCommand) cloud.Result
 
 	found   []cloud.Found     // what Find finds
 	objects map[string][]byte // what Put put
 
-	calls   []string // in order, as name or name:verb
-	sent    []protocol.Request
-	replies map[string]cloud.Result
-	tags    map[string]map[string]string
-	bus     []events.Event
-	tokens  map[string]string // by set
-	answers []string
+	calls []string // in order, as name or name:verb
+	sent  []protocol.Request
+
+	documents []cloud.DocumentCommand // that were sent
+	replies   map[string]cloud.Result
+	tags      map[string]map[string]string
+	bus       []events.Event
+	tokens    map[string]string // by set
+	answers   []string
 }
 
 func newCloud() *fakeCloud {
@@ -74,6 +78,8 @@ func newCloud() *fakeCloud {
 	c.publish = func([]events.Event) error { return nil }
 	c.saveToken = func(string, string) error { return nil }
 	c.answer = func(string) error { return nil }
+	c.document = func(string) (cloud.Document, error) { return dlm(), nil }
+	c.ends = func(cloud.DocumentCommand) cloud.Result { return cloud.Result{Done: true, Status: "Success"} }
 	return c
 }
 
@@ -174,6 +180,31 @@ func (c *fakeCloud) Result(_ context.Context, _, id string) (cloud.Result, error
 }
 
 func (c *fakeCloud) Cancel(context.Context, string, string) error { c.called("Cancel"); return nil }
+
+func (c *fakeCloud) Document(_ context.Context, name string) (cloud.Document, error) {
+	c.called("Document")
+	return c.document(name)
+}
+
+func (c *fakeCloud) SendDocument(_ context.Context, cmd cloud.DocumentCommand) (string, error) {
+	command := cmd.Parameters["command"]
+	c.called("Document:" + command)
+	c.documents = append(c.documents, cmd)
+	result := c.ends(cmd)
+	if result.Status == "Refused" {
+		return "", fault.New(fault.AccessDenied, "send %s", cmd.Document)
+	}
+	c.replies[command] = result
+	return command, nil
+}
+
+// dlm is a document as Data Lifecycle Manager's examples are.
+func dlm() cloud.Document {
+	return cloud.Document{Command: true, Parameters: map[string]cloud.Parameter{
+		"command":     {Allowed: []string{"pre-script", "post-script", "dry-run"}, Optional: true},
+		"executionId": {Pattern: `^(None|[a-fA-F0-9]{8}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{12})$`, Optional: true},
+	}}
+}
 
 func (c *fakeCloud) Helper(context.Context, string) (cloud.Asset, error) {
 	c.called("Helper")

@@ -23,6 +23,8 @@ const (
 	Ledger = "ledger" // its own pre- and post-script
 	None   = "none"   // nobody
 	Script = "script" // the user's scripts
+
+	Document = "document" // a command document, through the provider's agent
 )
 
 // Options of a local run. The zero value of a field takes the default that
@@ -79,8 +81,8 @@ func Defaults() Options {
 // made.
 func (o Options) Check() error {
 	switch {
-	case o.App != Ledger && o.App != None && o.App != Script && !isServer(o.App):
-		return problem.Input("--app", "wants ledger, none, script or %s, got %q", strings.Join(names(servers), " or "), o.App)
+	case o.App != Ledger && o.App != None && o.App != Script && o.App != Document && !isServer(o.App):
+		return problem.Input("--app", "wants ledger, none, script, document or %s, got %q", strings.Join(names(servers), " or "), o.App)
 	case o.App != Script && (o.PreScript != "" || o.PostScript != ""):
 		return problem.Input("--pre-script", "is for --app script")
 	case o.FS != disk.Ext4 && o.FS != disk.XFS:
@@ -113,6 +115,8 @@ func (o Options) Policy(pre, post string) policy.Policy {
 		p.Application.Kind, p.Application.PreScript, p.Application.PostScript = policy.Script, pre, post
 	case o.App == Script:
 		p.Application.Kind, p.Application.PreScript, p.Application.PostScript = policy.Script, o.PreScript, o.PostScript
+	case o.App == Document:
+		p.Application.Kind, p.Application.Document = policy.ByDocument, ledgerDocument
 	case isServer(o.App):
 		p.Application.Kind = o.App
 	}

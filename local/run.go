@@ -124,6 +124,11 @@ func rehearse(ctx context.Context, o Options, s stage, a *account, tell Progress
 	if err := s.furnish(ctx, volumes); err != nil {
 		return err
 	}
+	if o.App == Document {
+		if err := a.cloud.SSM.RegisterDocument(ledgerDocument, documentOf(s.scripts())); err != nil {
+			return err
+		}
+	}
 	if err := rest(ctx, settle); err != nil {
 		return err
 	}

@@ -58,6 +58,9 @@ func (s *simStage) furnish(ctx context.Context, volumes []member) error {
 	}
 	writer, err := s.sim.StartLedger(s.mounts, time.Millisecond, 0)
 	s.writer = writer
+	if err == nil {
+		s.sim.Document(ledgerDocument, writer.Document)
+	}
 	return err
 }
 

@@ -21,6 +21,9 @@ type stage interface {
 	// ledger, and starts what writes there.
 	furnish(ctx context.Context, volumes []member) error
 
+	// scripts are the ledger's own, once it was furnished.
+	scripts() (pre, post string)
+
 	// policy is what the run asks of the workflow, for what was furnished.
 	policy(o Options) policy.Policy
 

@@ -154,6 +154,8 @@ func (w *world) furnish() {
 	writer, err := w.sim.StartLedger(w.mounts, 200*time.Millisecond, 0)
 	w.must(err)
 	w.writer = writer
+	w.must(w.cloud.SSM.RegisterDocument(ledgerDocument, documentOf(w.scripts())))
+	w.sim.Document(ledgerDocument, writer.Document)
 }
 
 // install is what a deployment does.

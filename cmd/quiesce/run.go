@@ -18,7 +18,7 @@ import (
 
 type runCmd struct {
 	Output       string        `short:"o" enum:"text,json" default:"text" help:"text, or one JSON document."`
-	App          string        `default:"ledger" help:"What writes, and who brings it to rest: the ledger by its own scripts (ledger), by nobody (none) or by yours (script); or a real server by its adapter (mariadb, postgresql, redis)."`
+	App          string        `default:"ledger" help:"What writes, and who brings it to rest: the ledger by its own scripts (ledger), by nobody (none), by yours (script) or by a command document (document); or a real server by its adapter (mariadb, postgresql, redis)."`
 	PreScript    string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
 	PostScript   string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
 	Timeout      int           `default:"10" help:"Seconds for each script, 10-120."`

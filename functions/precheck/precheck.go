@@ -194,6 +194,9 @@ func machine(ctx context.Context, c Cloud, plan *run.Plan, instance cloud.Instan
 	if !ping.Online || time.Since(ping.Last) > stale {
 		return fault.New(fault.AgentOffline, "the agent of %s was last heard of at %s", instance.ID, ping.Last.UTC().Format(time.RFC3339))
 	}
+	if err := documented(ctx, c, plan); err != nil {
+		return err
+	}
 	asset, err := c.Helper(ctx, instance.Arch)
 	if err != nil {
 		return err

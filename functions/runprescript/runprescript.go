@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/document"
 	"github.com/quiesce/quiesce/shared/helper"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/protocol"
@@ -27,8 +28,8 @@ func (in Input) Check() error { return in.Plan.Check() }
 const slack = 2 * time.Minute
 
 // Do begins the session; with nothing to quiesce and nothing to freeze there
-// is none. Codes: RunInProgress, Script*, Application*, TooLate, and a
-// command's own.
+// is none. Codes: RunInProgress, Script*, Application*, AlreadyFrozen, TooLate,
+// and a command's own.
 func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in Input) (*run.Prescript, error) {
 	started := time.Now()
 	plan, p := in.Plan, in.Plan.Policy
@@ -46,7 +47,7 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 	reply, err := helper.Ask(ctx, agent, helper.Call{
 		InstanceID: plan.Target.InstanceID,
 		Asset:      cloud.Asset{SHA256: plan.Helper.SHA256},
-		Execution:  2*scripts + 30*time.Second, // a failed pre-script is undone by its post-script
+		Execution:  execution(p.Application),
 		Expires:    true,
 		ClockSkew:  time.Duration(plan.ClockSkewMs) * time.Millisecond,
 		Request: protocol.Request{Verb: protocol.Begin, RunID: plan.RunID, Begin: &protocol.BeginRequest{
@@ -58,14 +59,30 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 			Application:    plan.Application(),
 		}},
 	})
+	var sent *run.Document
+	if err == nil && p.Application.Kind == policy.ByDocument {
+		// The session comes first: it keeps other runs away, and its record
+		// tells whoever thaws that a post-script is owed.
+		sent, err = document.Quiesce(ctx, agent, &plan)
+	}
 	if err != nil {
 		count(telemetry.PreScriptFailed)
 		return nil, err
 	}
 	count(telemetry.PreScriptCompleted)
-	quiesced := reply.Evidence != nil && reply.Evidence.Application != nil && !reply.Evidence.Application.QuiescedAt.IsZero()
+	quiesced := sent != nil || reply.Evidence != nil && reply.Evidence.Application != nil && !reply.Evidence.Application.QuiescedAt.IsZero()
 	return &run.Prescript{
 		Quiesced: quiesced,
+		Document: sent,
 		Record:   run.Record{StartedAt: started, EndedAt: time.Now()},
 	}, nil
+}
+
+// execution is how long the helper may take: a failed pre-script is undone by
+// its post-script. A document is not the helper's to run.
+func execution(a policy.Application) time.Duration {
+	if a.Kind == policy.ByDocument {
+		return 30 * time.Second
+	}
+	return 2*a.Limit() + 30*time.Second
 }

@@ -100,7 +100,9 @@ func Conclude(s run.State) *run.Verdict {
 	case paused(s):
 		v.Outcome, v.Code = run.OutcomeFailedDirty, string(fault.ScriptFailed)
 		why := "the post-script failed"
-		if a := s.Thaw.Evidence.Application; a.Kind != policy.Script {
+		if d := s.Thaw.Document; d != nil {
+			v.Code, why = string(d.Error.Code), "the document's post-script did not succeed ("+d.Error.Message+")"
+		} else if a := s.Thaw.Evidence.Application; a.Kind != policy.Script {
 			why = a.Kind + " was not released"
 			if a.Error != nil {
 				v.Code, why = string(a.Error.Code), why+" ("+a.Error.Message+")"
@@ -119,11 +121,17 @@ func Conclude(s run.State) *run.Verdict {
 
 // paused reports that the application was touched and not released again.
 func paused(s run.State) bool {
-	if s.Thaw == nil || s.Thaw.Evidence == nil {
+	if s.Thaw == nil {
+		return false
+	}
+	if !s.Thaw.Document.LetGo() {
+		return true
+	}
+	if s.Thaw.Evidence == nil {
 		return false
 	}
 	a := s.Thaw.Evidence.Application
-	return a != nil && a.Kind != policy.None && !a.QuiesceAt.IsZero() && a.ReleasedAt.IsZero()
+	return a != nil && a.Kind != policy.ByDocument && a.Kind != policy.None && !a.QuiesceAt.IsZero() && a.ReleasedAt.IsZero()
 }
 
 func sentence(f *run.Failure) string {
@@ -158,7 +166,7 @@ func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, erro
 		cloud.TagReason:      cloud.TagValue(v.Reason),
 		cloud.TagFrozenMs:    fmt.Sprintf("%.0f", v.FrozenMs),
 		cloud.TagApp:         boolTag(v.Consistency == run.Application),
-		cloud.TagFs:          boolTag(v.Consistency.Rank() >= run.Filesystem.Rank()),
+		cloud.TagFs:          boolTag(v.Consistency.Rank() >= run.Filesystem.Rank() && s.Plan.Policy.Freeze.Enabled),
 	})
 	return len(ids), err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/document"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/helper"
 	"github.com/quiesce/quiesce/shared/policy"
@@ -52,6 +53,9 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 	thawed := &run.Thaw{}
 	if plan.Helper.SHA256 != "" {
 		evidence, err := ask(ctx, c, in)
+		if owed(in, evidence) { // also after a thaw that failed
+			thawed.Document = document.Release(ctx, c, plan)
+		}
 		if err != nil {
 			return nil, unsure(ctx, c, metrics, in, err)
 		}
@@ -62,7 +66,7 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 	// The window is over: only now is there time to tell what happened in it.
 	who := telemetry.Subject(plan)
 	state := run.State{Prescript: in.Prescript, Freeze: in.Freeze, Set: in.Set, Failures: in.Failures}
-	metrics.Emit(p.Name, "thaw", plan.RunID, Measures(thawed.Evidence)...)
+	metrics.Emit(p.Name, "thaw", plan.RunID, append(Measures(thawed.Evidence), documented(in.Prescript, thawed.Document)...)...)
 	if deferred := telemetry.Deferred(who, state, time.Now()); len(deferred) > 0 {
 		if err := c.Publish(ctx, deferred); err != nil {
 			slog.Error("events not published; the tag step tries again", "run", plan.RunID, "error", err)
@@ -76,7 +80,7 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 	return thawed, nil
 }
 
-// ask sends the thaw. What ended the hold is told, because only a thaw that
+// ask sends the thaw; there may be evidence beside an error. What ended the hold is told, because only a thaw that
 // was sent after the snapshot call had returned proves the hold to its end.
 func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
 	plan := in.Plan
@@ -90,7 +94,7 @@ func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
 	reply, err := helper.Ask(ctx, c, helper.Call{
 		InstanceID: plan.Target.InstanceID,
 		Asset:      cloud.Asset{SHA256: plan.Helper.SHA256},
-		Execution:  plan.Policy.Application.Limit() + time.Minute,
+		Execution:  execution(plan.Policy.Application),
 		Request:    protocol.Request{Verb: protocol.Thaw, RunID: plan.RunID, Thaw: request},
 	})
 	switch fault.CodeOf(err) {
@@ -102,7 +106,7 @@ func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
 		fault.ApplicationNotFound, fault.ApplicationRefused, fault.ApplicationBusy:
 		return reply.Evidence, nil // thawed; what became of hold and application is in the evidence
 	}
-	return nil, err
+	return reply.Evidence, err
 }
 
 // Measures are the metrics that evidence yields; none of none.

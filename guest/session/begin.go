@@ -9,6 +9,11 @@ import (
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
+// byDocument is an application that the user's document brings to rest, sent by
+// the steps through the provider's agent. That the session was opened for it
+// tells the thaw that a post-script is owed; no helper can send it.
+const byDocument = "document"
+
 // begin quiesces the application. When that fails it is released at once, for
 // a quiesce that failed may have done half of its work; the session stays open,
 // so that the run may still freeze.
@@ -23,6 +28,13 @@ func (s *session) begin(protocol.Request) error {
 	app := s.rec.Begin.Application
 	if app.Kind == "none" {
 		s.note(func(e *protocol.Evidence) { e.Phase = protocol.Quiesced })
+		return s.save()
+	}
+	if app.Kind == byDocument {
+		s.note(func(e *protocol.Evidence) {
+			e.Phase = protocol.Quiesced
+			e.Application = &protocol.ApplicationEvidence{Kind: app.Kind, QuiesceAt: s.host.Stamp()}
+		})
 		return s.save()
 	}
 	adapter, err := s.adapt(app)

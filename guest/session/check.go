@@ -81,11 +81,11 @@ func checkBegin(b protocol.BeginRequest) error {
 }
 
 func checkApplication(at string, a protocol.Application) error {
-	if a.Kind == "none" {
+	if a.Kind == "none" || a.Kind == byDocument {
 		return nil
 	}
 	if a.Kind != "script" && !slices.Contains(protocol.Servers, a.Kind) {
-		return fault.Input(at+".kind", "must be none, script or one of %s", strings.Join(protocol.Servers, ", "))
+		return fault.Input(at+".kind", "must be none, script, document or one of %s", strings.Join(protocol.Servers, ", "))
 	}
 	if a.Kind == "script" && a.PreScript == "" && a.PostScript == "" {
 		return fault.Input(at, "names no script")

@@ -25,7 +25,7 @@ func (h *Helper) recover(ctx context.Context, rec Record) error {
 	if failure != nil {
 		e.Phase = protocol.Thawing
 	}
-	if a := e.Application; a != nil && a.ReleasedAt.IsZero() && a.Post == nil {
+	if a := e.Application; a != nil && a.Kind != byDocument && a.ReleasedAt.IsZero() && a.Post == nil {
 		err := h.undo(ctx, rec, a)
 		released(e, false, err, h.host.Stamp())
 	}

@@ -35,12 +35,13 @@ const (
 
 // Why a resource ends in a star though the API knows it.
 const (
-	byTag      = "Which instances opt in is known when a run begins, by a tag that the condition demands."
-	newborn    = "A snapshot has no name before it is made; the condition demands that the request marks it as a run's."
-	ownSets    = "Snapshots are made by the thousand; the condition holds for those of the very run that the request names."
-	anyVolume  = "EC2 asks for every volume of the instance, which is itself bound to the opt-in tag."
-	tokens     = "A token is kept under the name of its set, which is not known before it is taken."
-	logStreams = "Lambda names the streams of a function's own log group."
+	byTag       = "Which instances opt in is known when a run begins, by a tag that the condition demands."
+	newborn     = "A snapshot has no name before it is made; the condition demands that the request marks it as a run's."
+	ownSets     = "Snapshots are made by the thousand; the condition holds for those of the very run that the request names."
+	byScriptTag = "Which documents hold an application is known by a tag that the condition demands, as Data Lifecycle Manager does."
+	anyVolume   = "EC2 asks for every volume of the instance, which is itself bound to the opt-in tag."
+	tokens      = "A token is kept under the name of its set, which is not known before it is taken."
+	logStreams  = "Lambda names the streams of a function's own log group."
 )
 
 // conditions are an IAM statement's: operator, key, value. One that names
@@ -54,6 +55,8 @@ var (
 	// how they call its tag.
 	optedIn        = conditions{"StringEquals": {"aws:ResourceTag/{opt-in-key}": "{opt-in-value}"}}
 	optedInCommand = conditions{"StringEquals": {"ssm:resourceTag/{opt-in-key}": "{opt-in-value}"}}
+	// asScript holds for a document whose owner lets backups send it.
+	asScript = conditions{"StringEquals": {"aws:ResourceTag/" + awscloud.DocumentTag: "true"}}
 	// asRun holds for a snapshot that the request itself marks as a run's.
 	asRun = conditions{"Null": {"aws:RequestTag/" + cloud.TagRun: "false"}}
 	// ofRun holds for a snapshot of the very run that the request names: its
@@ -87,17 +90,30 @@ var command = []grant{
 	},
 }
 
+// documents are the user's own, which hold an application: those of the account
+// that carry the tag by which Data Lifecycle Manager knows them, and only on
+// instances that opted in. What AWS owns is under no account, hence not among
+// them.
+var documents = grant{
+	sid: "ByTaggedDocuments", actions: []string{"ssm:SendCommand"}, on: []string{"arn:{partition}:ssm:{region}:{account}:document/*"}, when: asScript, why: byScriptTag,
+}
+
+// readDocuments is for who looks at their parameters.
+var readDocuments = grant{
+	sid: "ReadTaggedDocuments", actions: []string{"ssm:GetDocument"}, on: documents.on, when: asScript, why: byScriptTag,
+}
+
 // grants is what each step may do, and no more: TestGrantsAreWhatTheCodeCalls
 // derives the operations from the code and compares.
 var grants = map[string][]grant{
-	"precheck": slices.Concat(command, []grant{describe, lookAtSnapshots, publish,
+	"precheck": slices.Concat(command, []grant{describe, lookAtSnapshots, publish, documents, readDocuments,
 		{
 			sid: "AskAfterAgent", actions: []string{"ssm:DescribeInstanceInformation"}, on: []string{"*"}, when: here,
 			why: "Systems Manager lists agents of the whole account or not at all.",
 		},
 		{sid: "HandOutHelper", actions: []string{"s3:GetObject"}, on: []string{"{helper-amd64}", "{helper-arm64}"}},
 	}),
-	"run-prescript": command,
+	"run-prescript": slices.Concat(command, []grant{documents}),
 	"freeze":        command,
 	"snapshot": {
 		lookAtSnapshots,
@@ -109,7 +125,7 @@ var grants = map[string][]grant{
 			when: conditions{"StringEquals": {"ec2:CreateAction": "CreateSnapshots"}}, why: newborn,
 		},
 	},
-	"thaw":        slices.Concat(command, []grant{describe, lookAtSnapshots, label, publish, parkFailures}),
+	"thaw":        slices.Concat(command, []grant{describe, lookAtSnapshots, label, publish, parkFailures, documents}),
 	"poll-status": {lookAtSnapshots, publish},
 	"await": {lookAtSnapshots, answer,
 		{sid: "KeepToken", actions: []string{"s3:PutObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},

@@ -127,6 +127,7 @@ func TestRunNeedsItsRights(t *testing.T) {
 func TestWhatNobodyMayDo(t *testing.T) {
 	instance, snapshot := instanceARN("i-1"), "arn:aws:ec2:"+region+"::snapshot/snap-1"
 	optIn := map[string]string{"ssm:resourceTag/quiesce:opt-in": "true", "aws:ResourceTag/quiesce:opt-in": "true"}
+	theirs, script := "arn:aws:ssm:"+region+":"+number+":document/Ledger", map[string]string{"aws:ResourceTag/DLMScriptsAccess": "true"}
 	of := func(run, named string) map[string]string {
 		return map[string]string{"aws:ResourceTag/quiesce:run": run, "aws:RequestTag/quiesce:run": named}
 	}
@@ -139,6 +140,15 @@ func TestWhatNobodyMayDo(t *testing.T) {
 		{"freeze", ask{"ssm:SendCommand", instance, map[string]string{"ssm:resourceTag/quiesce:opt-in": "false"}}, false},
 		{"freeze", ask{"ssm:SendCommand", instance, nil}, false},
 		{"freeze", ask{"ssm:SendCommand", "arn:aws:ssm:" + region + "::document/AWS-RunShellScript", optIn}, false},
+		{"run-prescript", ask{"ssm:SendCommand", theirs, script}, true},
+		{"thaw", ask{"ssm:SendCommand", theirs, script}, true},
+		{"precheck", ask{"ssm:GetDocument", theirs, script}, true},
+		{"run-prescript", ask{"ssm:SendCommand", theirs, nil}, false},
+		{"run-prescript", ask{"ssm:SendCommand", theirs, map[string]string{"aws:ResourceTag/DLMScriptsAccess": "false"}}, false},
+		{"run-prescript", ask{"ssm:SendCommand", "arn:aws:ssm:" + region + "::document/AWS-RunShellScript", script}, false},
+		{"run-prescript", ask{"ssm:SendCommand", instance, script}, false},
+		{"freeze", ask{"ssm:SendCommand", theirs, script}, false},
+		{"thaw", ask{"ssm:GetDocument", theirs, script}, false},
 		{"snapshot", ask{"ssm:SendCommand", instance, optIn}, false},
 		{"snapshot", ask{"ec2:CreateSnapshots", instance, optIn}, true},
 		{"snapshot", ask{"ec2:CreateSnapshots", instance, nil}, false},

@@ -145,6 +145,28 @@ func (l *Ledger) PreScript() string { return l.pre }
 // PostScript resumes it.
 func (l *Ledger) PostScript() string { return l.post }
 
+// Document does for the ledger what a user's command document does, with the
+// exit codes of those of Data Lifecycle Manager.
+func (l *Ledger) Document(ctx context.Context, parameters map[string]string) int {
+	id := parameters["executionId"]
+	_, holders := l.writer.State()
+	switch parameters["command"] {
+	case "pre-script":
+		if len(holders) > 0 {
+			return 204
+		}
+		if _, err := l.writer.Pause(ctx, id); err != nil {
+			return 201
+		}
+	case "post-script":
+		if !slices.Contains(holders, id) {
+			return 205
+		}
+		l.writer.Resume(id)
+	}
+	return 0
+}
+
 // Acks are the acknowledgements noted so far; it never fails.
 func (l *Ledger) Acks() ([]ledger.Ack, error) {
 	l.mu.Lock()

@@ -53,6 +53,7 @@ type Machine struct {
 	records     map[string][]byte
 	guardThaws  map[string]session.Thawed // by run and device
 	scripts     map[string]func(context.Context, session.Script) error
+	documents   map[string]Document
 	process     *process
 	helper      *session.Helper
 	stops       []func()
@@ -84,8 +85,19 @@ func New(config Config) *Machine {
 		config: config, began: time.Now(), boot: "simulated-0",
 		volumes: map[string]*volume{}, snapshots: map[string]image{}, filesystems: map[string]*filesystem{},
 		records: map[string][]byte{}, guardThaws: map[string]session.Thawed{},
-		scripts: map[string]func(context.Context, session.Script) error{},
+		scripts: map[string]func(context.Context, session.Script) error{}, documents: map[string]Document{},
 	}
+}
+
+// Document is what a user's command document does here: told its parameters, it
+// ends early when its context does, and returns its exit code.
+type Document func(ctx context.Context, parameters map[string]string) int
+
+// Document puts what a document does on the machine, by the document's name.
+func (m *Machine) Document(name string, do Document) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.documents[name] = do
 }
 
 // Clock reads the machine's clocks: nanoseconds since it booted, and the wall.
@@ -118,10 +130,21 @@ func (m *Machine) Script(path string, do func(context.Context, session.Script) e
 }
 
 // Execute runs the helper's document: Verb, and Request as base64 of a
-// protocol.Request. There is no shell for anything else.
+// protocol.Request; or what was put in a user's document's place. There is no
+// shell for anything else.
 func (m *Machine) Execute(ctx context.Context, cmd instance.Command) instance.Result {
 	if !wait(ctx, m.config.Start) {
 		return instance.Result{ExitCode: 137}
+	}
+	m.mu.Lock()
+	theirs := m.documents[cmd.Document]
+	m.mu.Unlock()
+	if theirs != nil {
+		code := theirs(ctx, cmd.Parameters)
+		if ctx.Err() != nil {
+			code = 137
+		}
+		return instance.Result{ExitCode: code}
 	}
 	encoded, ours := cmd.Parameters["Request"]
 	if !ours {

@@ -117,6 +117,39 @@ type Agent interface {
 
 	// Cancel asks the agent to give the command up, without a guarantee.
 	Cancel(ctx context.Context, instanceID, commandID string) error
+
+	// Document describes a command document of the user's. Codes:
+	// CommandFailed when there is none of this name or it cannot be read,
+	// AccessDenied, Throttled, Unavailable.
+	Document(ctx context.Context, name string) (Document, error)
+
+	// SendDocument starts a command of the user's own document, as Send starts
+	// the helper's; Result and Cancel know it too. Codes: those of Send, and
+	// CommandFailed when the provider refuses the document or a parameter:
+	// then nothing runs.
+	SendDocument(ctx context.Context, cmd DocumentCommand) (commandID string, err error)
+}
+
+// Document is a command document of the user's, as far as its parameters go.
+type Document struct {
+	Command    bool // of the type whose commands an agent runs
+	Parameters map[string]Parameter
+}
+
+// Parameter is one that a document declares.
+type Parameter struct {
+	Allowed  []string // the only values; empty: any that Pattern matches
+	Pattern  string   // a regular expression; empty: any value
+	Optional bool     // it has a default
+}
+
+// DocumentCommand is one run of a user's document on an instance.
+type DocumentCommand struct {
+	InstanceID   string
+	Document     string // name or address, as the provider knows it
+	Parameters   map[string]string
+	DeliverySecs int // not started by then: never runs
+	Comment      string
 }
 
 // Ping is the state of an instance's agent.
@@ -142,6 +175,7 @@ type Command struct {
 // Result is how far a command is.
 type Result struct {
 	Done     bool
+	Running  bool   // the agent has begun it, and it is not over
 	Status   string // the provider's own word
 	ExitCode int
 	Stdout   string

@@ -214,6 +214,9 @@ func application(s run.State) *gap {
 	if s.Failures.RunPrescript != nil {
 		return caught("the quiesce", s.Failures.RunPrescript)
 	}
+	if s.Plan.Policy.Application.Kind == policy.ByDocument {
+		return document(s)
+	}
 	a := s.Thaw.Evidence.Application
 	if a == nil {
 		return lacks(fault.NoSession, "the instance brought no evidence of the application home")
@@ -234,11 +237,36 @@ func application(s run.State) *gap {
 	return lost(s.Thaw.Evidence, theApplication)
 }
 
+// document wants the pre-script to have succeeded before the hold was begun, and
+// the post-script, sent by whoever ended the hold, to have found it held still
+// and let it go. That is a document's word, as a script's is: no session of ours
+// proves it, and what it froze itself was seen by nobody.
+func document(s run.State) *gap {
+	pre, post := (*run.Document)(nil), s.Thaw.Document
+	if s.Prescript != nil {
+		pre = s.Prescript.Document
+	}
+	switch {
+	case pre == nil || pre.Error != nil:
+		return lacks(fault.ScriptFailed, "the application was not quiesced")
+	case post == nil:
+		return lacks(fault.HoldLost, "the application's hold is not proved: the document's post-script was not run")
+	case post.Error != nil:
+		return lacks(post.Error.Code, "the application's hold is not proved: %s", post.Error.Message)
+	case post.ExecutionID != pre.ExecutionID:
+		return lacks(fault.HoldLost, "the post-script was that of the execution %s", post.ExecutionID)
+	}
+	return lost(s.Thaw.Evidence, theApplication)
+}
+
 // held says how the application was, for a sentence. PostgreSQL has no lock that
 // stops its writers and needs none for a frozen set, which must not be said of it.
 func held(s run.State) string {
-	if s.Plan.Policy.Application.Kind == policy.PostgreSQL {
+	switch app := s.Plan.Policy.Application; app.Kind {
+	case policy.PostgreSQL:
 		return "the server had made a checkpoint and its session ran through"
+	case policy.ByDocument:
+		return "the document " + app.Document + " said that the application was at rest and held"
 	}
 	return "the application was at rest and held"
 }

@@ -47,6 +47,13 @@ func proved() run.State {
 	}
 }
 
+// byDocument makes it a run whose application a document of the user's held.
+func byDocument(s *run.State) {
+	s.Plan.Policy.Application = policy.Application{Kind: policy.ByDocument, Document: "Ledger"}
+	s.Prescript.Document, s.Thaw.Document = &run.Document{ExecutionID: "x"}, &run.Document{ExecutionID: "x"}
+	s.Thaw.Evidence.Application = &protocol.ApplicationEvidence{Kind: policy.ByDocument, QuiesceAt: at(1)}
+}
+
 // TestJudge takes one fact at a time away from a run that was proved: each one
 // must cost the claim that rests on it.
 func TestJudge(t *testing.T) {
@@ -127,6 +134,40 @@ func TestJudge(t *testing.T) {
 			s.Plan.Policy.Freeze.Enabled, s.Plan.Filesystems, evidence(s).Filesystems = false, nil, nil
 			evidence(s).Application.Held = false
 		}, run.Crash, fault.HoldLost},
+		{"a document's word", byDocument, run.Application, ""},
+		{"a document's word, and no freeze of ours", func(s *run.State) {
+			byDocument(s)
+			s.Plan.Policy.Freeze.Enabled, s.Plan.Filesystems, evidence(s).Filesystems = false, nil, nil
+		}, run.Application, ""},
+		{"a document that let go by itself", func(s *run.State) {
+			byDocument(s)
+			s.Thaw.Document.Error = &protocol.Failure{Code: fault.HoldLost, Message: "203"}
+		}, run.Filesystem, fault.HoldLost},
+		{"a document that let go by itself, and no freeze of ours", func(s *run.State) {
+			byDocument(s)
+			s.Plan.Policy.Freeze.Enabled, s.Plan.Filesystems, evidence(s).Filesystems = false, nil, nil
+			s.Thaw.Document.Error = &protocol.Failure{Code: fault.HoldLost, Message: "203"}
+		}, run.Crash, fault.HoldLost},
+		{"a post-script that found nothing held", func(s *run.State) {
+			byDocument(s)
+			s.Thaw.Document.Error = &protocol.Failure{Code: fault.AlreadyThawed, Message: "205"}
+		}, run.Filesystem, fault.AlreadyThawed},
+		{"no post-script", func(s *run.State) { byDocument(s); s.Thaw.Document = nil }, run.Filesystem, fault.HoldLost},
+		{"another execution's post-script", func(s *run.State) { byDocument(s); s.Thaw.Document.ExecutionID = "y" }, run.Filesystem, fault.HoldLost},
+		{"no pre-script", func(s *run.State) { byDocument(s); s.Prescript.Document = nil }, run.Filesystem, fault.ScriptFailed},
+		{"a pre-script that found something frozen", func(s *run.State) {
+			byDocument(s)
+			s.Prescript, s.Failures.RunPrescript = nil, &run.Failure{Error: "AlreadyFrozen"}
+		}, run.Filesystem, fault.AlreadyFrozen},
+		{"a document that froze the filesystems itself", func(s *run.State) {
+			byDocument(s)
+			s.Freeze, s.Failures.Freeze = nil, &run.Failure{Error: "ForeignFreeze"}
+		}, run.Crash, fault.ForeignFreeze},
+		{"a document under a hold that was lost", func(s *run.State) {
+			byDocument(s)
+			evidence(s).Filesystems[0].HeldAt = protocol.Stamp{}
+		}, run.Crash, fault.HoldLost},
+
 		{"nothing asked for", func(s *run.State) {
 			s.Plan.Policy.Freeze.Enabled, s.Plan.Policy.Application.Kind = false, policy.None
 			s.Freeze.Hold, s.Set.Hold, s.Thaw.Evidence = "", "", nil

@@ -23,12 +23,15 @@ const (
 	ApplicationNotFound    Code = "ApplicationNotFound"
 	ApplicationRefused     Code = "ApplicationRefused"
 	ApplicationBusy        Code = "ApplicationBusy"
+	ApplicationNotReady    Code = "ApplicationNotReady"
 	ScriptUnsafe           Code = "ScriptUnsafe"
 	ScriptFailed           Code = "ScriptFailed"
 	ScriptTimedOut         Code = "ScriptTimedOut"
 	FreezeRefused          Code = "FreezeRefused"
 	FreezeTimedOut         Code = "FreezeTimedOut"
 	ForeignFreeze          Code = "ForeignFreeze"
+	AlreadyFrozen          Code = "AlreadyFrozen"
+	AlreadyThawed          Code = "AlreadyThawed"
 	HoldLost               Code = "HoldLost"
 	SnapshotTooSoon        Code = "SnapshotTooSoon"
 	SnapshotThrottled      Code = "SnapshotThrottled"
@@ -66,12 +69,15 @@ var table = map[Code]entry{
 	ApplicationNotFound:    {false, "Check that the server runs on the instance and that the policy names its socket or option file."},
 	ApplicationRefused:     {false, "Grant the helper's account on the server what the message names, or change the mode."},
 	ApplicationBusy:        {false, "See which query the message names; raise the wait limits or move the schedule."},
+	ApplicationNotReady:    {true, "See in the document's output what the application waits for; start again when it is ready."},
 	ScriptUnsafe:           {false, "Make the script and its folders root's own, writable by root alone, and the script executable."},
-	ScriptFailed:           {false, "Read the script's own log on the instance; run it by hand."},
+	ScriptFailed:           {false, "Read the script's own log on the instance, or the document's output in the cloud's console; run it by hand."},
 	ScriptTimedOut:         {false, "Raise timeoutSeconds or make the script quicker; its processes were killed."},
 	FreezeRefused:          {false, "Read which mount refused and why; exclude it or change the policy."},
 	FreezeTimedOut:         {false, "Look for a device that does not answer; writes were let go again."},
-	ForeignFreeze:          {false, "Find who froze the filesystem; Quiesce never thaws what it did not freeze."},
+	ForeignFreeze:          {false, "Find who froze the filesystem; Quiesce never thaws what it did not freeze. If it was your document, set freeze.enabled to false."},
+	AlreadyFrozen:          {false, "Find what the document froze before, or who else did; run its post-script by hand, then start again."},
+	AlreadyThawed:          {false, "Find who let the application go before its time: the document's own net, its post-script, or a person."},
 	HoldLost:               {false, "Find who thawed the filesystem or ended the session on the server, or why the window outlasted its deadline."},
 	SnapshotTooSoon:        {true, "Wait until the volume's pending snapshots are done."},
 	SnapshotThrottled:      {true, "Spread the schedules; the window was not kept open for it."},

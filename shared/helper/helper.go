@@ -61,43 +61,15 @@ func Ask(ctx context.Context, agent cloud.Agent, call Call) (protocol.Reply, err
 	// A little past the limit, to hear the provider say that it gave up.
 	waiting, cancel := context.WithTimeout(ctx, limit+5*time.Second)
 	defer cancel()
-	result, err := await(waiting, agent, call.InstanceID, id, started)
+	result, err := cloud.Await(waiting, agent, call.InstanceID, id, started, nil)
 	if err != nil {
 		if waiting.Err() != nil {
-			giveUp(ctx, agent, call.InstanceID, id)
+			cloud.GiveUp(ctx, agent, call.InstanceID, id) // the verb refuses by its own clock
 			return protocol.Reply{}, fault.New(fault.CommandTimedOut, "%s on %s did not answer within %s", call.Request.Verb, call.InstanceID, limit)
 		}
 		return protocol.Reply{}, err
 	}
 	return read(call.Request, call.InstanceID, result)
-}
-
-// await polls quickly at first, because somebody's writes may be waiting, and
-// ever more slowly when it takes long.
-func await(ctx context.Context, agent cloud.Agent, instance, id string, started time.Time) (cloud.Result, error) {
-	for {
-		result, err := agent.Result(ctx, instance, id)
-		switch {
-		case err == nil && result.Done:
-			return result, nil
-		case err != nil && !fault.CodeOf(err).Retryable():
-			return result, err
-		}
-		pause := min(max(time.Since(started)/20, 25*time.Millisecond), 2*time.Second)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return result, ctx.Err()
-		}
-	}
-}
-
-// giveUp cancels a command that nobody waits for. Its outcome is of no
-// interest: the verb refuses by its own clock.
-func giveUp(ctx context.Context, agent cloud.Agent, instance, id string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	_ = agent.Cancel(ctx, instance, id)
 }
 
 func read(asked protocol.Request, instance string, result cloud.Result) (protocol.Reply, error) {

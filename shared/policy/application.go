@@ -2,17 +2,21 @@ package policy
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/quiesce/quiesce/shared/fault"
 )
 
+// documentName is what Data Lifecycle Manager takes for a script's handler.
+var documentName = regexp.MustCompile(`^[a-zA-Z0-9_\-.:/]{3,200}$`)
+
 func (c *complaints) application(a Application) {
 	switch {
-	case a.Kind == None, a.Kind == Script, a.Kind == VSS, a.Server():
+	case a.Kind == None, a.Kind == Script, a.Kind == ByDocument, a.Kind == VSS, a.holds():
 	default:
-		c.add("application.kind", "wants none, script, vss, %s, got %q", strings.Join(slices.Sorted(maps.Keys(Modes)), ", "), a.Kind)
+		c.add("application.kind", "wants none, script, document, auto, vss, %s, got %q", strings.Join(slices.Sorted(maps.Keys(Modes)), ", "), a.Kind)
 		return
 	}
 	for _, s := range []struct{ field, path, missing string }{
@@ -28,9 +32,17 @@ func (c *complaints) application(a Application) {
 			c.add(s.field, "is given, but kind is %s", a.Kind)
 		}
 	}
+	switch {
+	case a.Kind == ByDocument && a.Document == "":
+		c.add("application.document", "is missing: kind document needs its name or ARN")
+	case a.Kind == ByDocument && !documentName.MatchString(a.Document):
+		c.add("application.document", "wants a document's name or ARN: 3-200 letters, digits or _-.:/, got %q", a.Document)
+	case a.Kind != ByDocument && a.Document != "":
+		c.add("application.document", "is given, but kind is %s", a.Kind)
+	}
 	c.within("application.timeoutSeconds", a.TimeoutSeconds, 10, 120)
 	c.within("application.retries", a.Retries, 0, 3)
-	if a.Retries > 0 && a.Server() {
+	if a.Retries > 0 && a.holds() {
 		c.add("application.retries", "is given, but kind is %s, which tries until timeoutSeconds", a.Kind)
 	}
 	c.server(a)
@@ -41,14 +53,14 @@ func (c *complaints) server(a Application) {
 	for _, s := range []struct{ field, path string }{{"application.socket", a.Socket}, {"application.optionFile", a.OptionFile}} {
 		switch {
 		case s.path == "":
-		case a.Server():
+		case a.holds():
 			c.path(s.field, s.path)
 		default:
 			c.add(s.field, "is given, but kind is %s", a.Kind)
 		}
 	}
 	c.among("application.mode", a.Mode, Modes[a.Kind], a.Kind)
-	locks := a.Kind == MariaDB || a.Kind == MySQL
+	locks := a.Kind == MariaDB || a.Kind == MySQL || a.Kind == Auto
 	for _, n := range []struct {
 		field     string
 		got, most int

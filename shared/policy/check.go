@@ -63,7 +63,11 @@ func (c *complaints) freeze(p Policy) {
 		c.add("freeze.root", "wants refuse or allow, got %q", f.Root)
 	}
 	if !f.Enabled && p.Application.NeedsFreeze() {
-		c.add("freeze.enabled", "is false, but what %s wrote is sure to be on its volumes only by a freeze", p.Application.Kind)
+		who := p.Application.Kind
+		if who == Auto {
+			who = "the server that is found"
+		}
+		c.add("freeze.enabled", "is false, but what %s wrote is sure to be on its volumes only by a freeze", who)
 	}
 	switch {
 	case len(f.Mounts) > 64:

@@ -17,6 +17,9 @@ func TestCheck(t *testing.T) {
 			p.Application.PreScript, p.Application.PostScript = pre, "/opt/post"
 		}
 	}
+	document := func(name string) func(*policy.Policy) {
+		return func(p *policy.Policy) { p.Application.Kind, p.Application.Document = policy.ByDocument, name }
+	}
 	tests := []struct {
 		name  string
 		with  func(*policy.Policy)
@@ -33,6 +36,21 @@ func TestCheck(t *testing.T) {
 		{"a script with backticks", script("/opt/`reboot`"), "policy.application.preScript"},
 		{"no post-script", func(p *policy.Policy) { script("/a")(p); p.Application.PostScript = "" }, "policy.application.postScript"},
 		{"scripts without the kind", func(p *policy.Policy) { p.Application.PreScript = "/a" }, "policy.application.preScript"},
+		{"a document", document("Ledger-Quiesce_1.2"), ""},
+		{"a document by its ARN", document("arn:aws:ssm:eu-west-1:123456789012:document/Ledger"), ""},
+		{"no document", document(""), "policy.application.document"},
+		{"a document's name of two letters", document("ab"), "policy.application.document"},
+		{"a document with a blank", document("my document"), "policy.application.document"},
+		{"a document with a substitution", document("$(reboot)"), "policy.application.document"},
+		{"a document with a newline", document("Ledger\n"), "policy.application.document"},
+		{"a document without the kind", func(p *policy.Policy) { p.Application.Document = "Ledger" }, "policy.application.document"},
+		{"a document, and no freeze", func(p *policy.Policy) { document("Ledger")(p); p.Freeze.Enabled = false }, ""},
+		{"a document with retries", func(p *policy.Policy) { document("Ledger")(p); p.Application.Retries = 3 }, ""},
+		{"a document with a socket", func(p *policy.Policy) { document("Ledger")(p); p.Application.Socket = "/s" }, "policy.application.socket"},
+		{"auto", func(p *policy.Policy) { p.Application.Kind = policy.Auto }, ""},
+		{"auto, and no freeze", func(p *policy.Policy) { p.Application.Kind, p.Freeze.Enabled = policy.Auto, false }, "policy.freeze.enabled"},
+		{"auto with a mode", func(p *policy.Policy) { p.Application.Kind, p.Application.Mode = policy.Auto, "ftwrl" }, "policy.application.mode"},
+		{"auto with a socket", func(p *policy.Policy) { p.Application.Kind, p.Application.Socket = policy.Auto, "/s" }, ""},
 		{"vss, which is for precheck to refuse", func(p *policy.Policy) { p.Application.Kind = policy.VSS }, ""},
 		{"a variable tag", func(p *policy.Policy) { p.Tags = map[string]string{"a": "$(policy)"} }, ""},
 		{"an unknown variable", func(p *policy.Policy) { p.Tags = map[string]string{"a": "$(x)"} }, "policy.tags.a"},

@@ -33,11 +33,12 @@ type OptIn struct {
 // reached by its socket as root, or with what an option file there says: no
 // secret stands in a policy.
 type Application struct {
-	Kind           string `json:"kind"`                 // none (default), script, or a server's: mariadb, postgresql, redis; those of Unbuilt are refused by precheck
+	Kind           string `json:"kind"`                 // none (default), script, document, auto, or a server's: mariadb, postgresql, redis; those of Unbuilt are refused by precheck
 	PreScript      string `json:"preScript,omitempty"`  // with kind script, and only then
 	PostScript     string `json:"postScript,omitempty"` // with kind script, and only then
-	TimeoutSeconds int    `json:"timeoutSeconds"`       // 10-120 for each script, or until a server's lock is had; default 10
-	Retries        int    `json:"retries"`              // 0-3, default 0; with kind script, and only then
+	Document       string `json:"document,omitempty"`   // name or ARN; with kind document, and only then
+	TimeoutSeconds int    `json:"timeoutSeconds"`       // 10-120 for each script or command of a document, or until a server's lock is had; default 10
+	Retries        int    `json:"retries"`              // 0-3, default 0; with kind script or document, and only then
 
 	Socket     string `json:"socket,omitempty"`     // with a server; empty: where the kind usually has it
 	OptionFile string `json:"optionFile,omitempty"` // with a server; empty: none is read
@@ -58,17 +59,25 @@ func (a Application) Limit() time.Duration {
 	switch {
 	case a.Kind == Script:
 		return time.Duration(a.TimeoutSeconds*(a.Retries+1)) * time.Second
-	case a.Server():
+	case a.Kind == ByDocument:
+		return time.Duration(a.Retries+1) * (time.Duration(a.TimeoutSeconds)*time.Second + DeliveryLimit)
+	case a.holds():
 		return time.Duration(a.TimeoutSeconds+a.FTWRLWaitTimeout+a.KillLongQueriesTimeout) * time.Second
 	}
 	return 0
 }
 
+// DeliveryLimit is the shortest time that every provider allows for a command to
+// reach its instance, a document's among them.
+const DeliveryLimit = 30 * time.Second
+
 // Application kinds.
 const (
 	None       = "none"
 	Script     = "script"
-	VSS        = "vss" // Windows' own shadow copies
+	ByDocument = "document" // the user's own command document
+	Auto       = "auto"     // the one server that precheck finds on the set's volumes
+	VSS        = "vss"      // Windows' own shadow copies
 	MariaDB    = "mariadb"
 	MySQL      = "mysql"
 	PostgreSQL = "postgresql"
@@ -91,11 +100,14 @@ func (a Application) Server() bool {
 
 // NeedsFreeze reports that a server at rest is not yet on its disks: what it
 // wrote to its files may be in the kernel's memory alone until they are frozen.
-func (a Application) NeedsFreeze() bool { return a.Server() }
+func (a Application) NeedsFreeze() bool { return a.holds() }
+
+// holds reports that a server is to be held, be it one that is still to be found.
+func (a Application) holds() bool { return a.Server() || a.Kind == Auto }
 
 // Unbuilt reports that the kind is known, and no run can do it yet.
 func (a Application) Unbuilt() bool {
-	return a.Kind == VSS || a.Kind == MySQL
+	return a.Kind == VSS || a.Kind == MySQL || a.Kind == Auto
 }
 
 // Freeze tells which filesystems are held. DeadlineSeconds is when the

@@ -54,7 +54,8 @@ type Loss struct {
 
 // ApplicationEvidence tells what was done to the application. Held is true
 // only if the hold was seen before the freeze and again after the thaw, before
-// the release. A script's hold is proved by its post-script's success.
+// the release. A script's hold is proved by its post-script's success. Of a
+// document the instance knows nothing but that it may have been sent.
 type ApplicationEvidence struct {
 	Kind       string        `json:"kind"`
 	QuiesceAt  Stamp         `json:"quiesceAt,omitzero"`  // first thing done to it

@@ -128,8 +128,9 @@ type Record struct {
 
 // Prescript is the answer of run-prescript.
 type Prescript struct {
-	Quiesced bool   `json:"quiesced"`
-	Record   Record `json:"record"`
+	Quiesced bool      `json:"quiesced"`
+	Document *Document `json:"document,omitempty"` // the pre-script's command, with kind document
+	Record   Record    `json:"record"`
 }
 
 // Freeze is the answer of the freeze step. Hold names the hold that the helper
@@ -169,6 +170,7 @@ const (
 // Thaw is the answer of the thaw step: the evidence, brought home.
 type Thaw struct {
 	Evidence  *protocol.Evidence `json:"evidence,omitempty"` // nil: the instance knew no session of the run
+	Document  *Document          `json:"document,omitempty"` // the post-script's command, with kind document; nil: it was not owed
 	Published bool               `json:"published"`          // the events of the steps before it are out
 	Record    Record             `json:"record"`
 }

@@ -34,6 +34,7 @@ type Document struct {
 
 	name string
 	hash string
+	json string // its content, whatever it was registered in
 }
 
 type parameter struct {
@@ -93,6 +94,7 @@ func ParseDocument(name string, content []byte) (*Document, error) {
 	if err := json.Unmarshal(doc, d); err != nil {
 		return nil, fmt.Errorf("document %s: %w", name, err)
 	}
+	d.json = string(doc)
 	if d.SchemaVersion != "2.2" || len(d.MainSteps) == 0 {
 		return nil, fmt.Errorf("document %s: want schemaVersion 2.2 with mainSteps", name)
 	}
@@ -144,6 +146,26 @@ func (s *SSM) describeDocument(c *wire.Call) (any, error) {
 		"Name": d.name, "Hash": d.hash, "HashType": "Sha256", "Status": "Active", "DocumentVersion": "1",
 		"DocumentType": "Command", "SchemaVersion": d.SchemaVersion, "PlatformTypes": []string{"Linux"},
 	}}, nil
+}
+
+// getDocument gives the content as JSON, which is the service's default.
+func (s *SSM) getDocument(c *wire.Call) (any, error) {
+	var in struct{ Name, DocumentFormat string }
+	if err := c.Decode(&in); err != nil {
+		return nil, err
+	}
+	if in.DocumentFormat != "" && in.DocumentFormat != "JSON" {
+		return nil, wire.Bad("ValidationException", "the format %s is not emulated", in.DocumentFormat)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, err := s.document(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"Name": d.name, "Status": "Active", "DocumentVersion": "1", "DocumentType": "Command", "DocumentFormat": "JSON", "Content": d.json,
+	}, nil
 }
 
 // bind checks the given parameters and fills in the defaults. Lists become

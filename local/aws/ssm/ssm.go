@@ -136,6 +136,7 @@ func (s *SSM) Do(_ context.Context, c *wire.Call) (wire.Reply, error) {
 		"CancelCommand":               s.cancelCommand,
 		"DescribeInstanceInformation": s.describeInstanceInformation,
 		"DescribeDocument":            s.describeDocument,
+		"GetDocument":                 s.getDocument,
 	}[c.Action]
 	if do == nil {
 		return wire.Reply{}, wire.Bad("UnknownOperationException", "%s is not emulated", c.Action)

@@ -104,6 +104,8 @@ func result(out *ssm.GetCommandInvocationOutput) cloud.Result {
 		Stderr:   aws.ToString(out.StandardErrorContent),
 	}
 	switch out.Status {
+	case types.CommandInvocationStatusInProgress, types.CommandInvocationStatusCancelling:
+		r.Running = true
 	case types.CommandInvocationStatusSuccess, types.CommandInvocationStatusFailed:
 		r.Done = true
 	case types.CommandInvocationStatusTimedOut, types.CommandInvocationStatusCancelled:

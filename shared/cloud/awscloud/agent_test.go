@@ -113,6 +113,7 @@ func TestResult(t *testing.T) {
 		"details are missing": {invocation("Success", "", "0"), result(true, "Success", 0, false)},
 	} {
 		t.Run(name, func(t *testing.T) {
+			c.want.Running = name == "running" || name == "cancelling"
 			p, w := against(inTurn(c.answer))
 			got, err := p.Result(t.Context(), "i-0a", "c1")
 			if err != nil || got != c.want {

@@ -47,6 +47,8 @@ var (
 		cloudtest.SaveToken: "PutObject",
 		cloudtest.FindToken: "GetObject",
 		cloudtest.EndWait:   "SendTaskSuccess",
+
+		cloudtest.ReadDocument: "GetDocument",
 	}
 	kinds = map[cloudtest.Kind]fault.Kind{
 		cloudtest.LostReply: fault.LostReply,
@@ -62,7 +64,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 	t.Cleanup(states.Close)
 	account := aws.New(aws.Config{Disks: storage{}, Faults: plan, Engine: states})
 	t.Cleanup(account.Close)
-	agent := &machine{guest: func(context.Context, string, []byte) cloudtest.Answer { return cloudtest.Answer{Stdout: "ok"} }}
+	agent := &machine{documents: map[string]cloudtest.Script{}, guest: func(context.Context, string, []byte) cloudtest.Answer { return cloudtest.Answer{Stdout: "ok"} }}
 	tags := map[string]string{cloud.TagOptIn: "true", "name": "db"}
 	rent := func(i ec2.Instance, volumes ...ec2.Volume) {
 		if _, err := account.Rent(t.Context(), i, agent, volumes...); err != nil {
@@ -98,9 +100,15 @@ func emulated(t *testing.T) cloudtest.Harness {
 		},
 		Attempts: func(op cloudtest.Op) int { return account.Count(actions[op]) },
 		Guest:    func(g cloudtest.Guest) { agent.guest = g },
-		Agent:    func(online bool) { account.SSM.SetOnline(running, online) },
-		Wait:     func() (string, func() bool) { return waiting(t, states) },
-		Refuse:   func(n int) { bus.refuse = &n },
+		Register: func(name string, run cloudtest.Script) {
+			if err := account.SSM.RegisterDocument(name, []byte(usersDocument)); err != nil {
+				t.Fatal(err)
+			}
+			agent.documents[name] = run
+		},
+		Agent:  func(online bool) { account.SSM.SetOnline(running, online) },
+		Wait:   func() (string, func() bool) { return waiting(t, states) },
+		Refuse: func(n int) { bus.refuse = &n },
 		Fetch: func(url string) ([]byte, error) {
 			response, err := (&http.Client{Transport: account.Transport()}).Get(url)
 			if err != nil {
@@ -155,11 +163,39 @@ func sum(data []byte) string {
 }
 
 // machine is an instance with a helper in place of a shell.
-type machine struct{ guest cloudtest.Guest }
+type machine struct {
+	guest     cloudtest.Guest
+	documents map[string]cloudtest.Script
+}
+
+// usersDocument is one in YAML with the parameters that published ones have.
+const usersDocument = `schemaVersion: "2.2"
+parameters:
+  executionId:
+    type: String
+    default: None
+    allowedPattern: "^(None|[a-fA-F0-9]{8}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{12})$"
+  command:
+    type: String
+    default: dry-run
+    allowedValues: [pre-script, post-script, dry-run]
+  database:
+    type: String
+    default: ledger
+mainSteps:
+  - action: aws:runShellScript
+    name: run_pre_post_scripts
+    inputs:
+      runCommand: ["true"]
+`
 
 func (m *machine) Arch() string { return "arm64" }
 
 func (m *machine) Execute(ctx context.Context, c instance.Command) instance.Result {
+	if run, theirs := m.documents[c.Document]; theirs {
+		a := run(ctx, c.Parameters)
+		return instance.Result{ExitCode: a.ExitCode, Stdout: []byte(a.Stdout), Stderr: []byte(a.Stderr)}
+	}
 	request, err := base64.StdEncoding.DecodeString(c.Parameters["Request"])
 	if err != nil {
 		return instance.Result{ExitCode: 2, Stderr: []byte(err.Error())}

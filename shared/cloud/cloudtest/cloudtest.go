@@ -29,6 +29,10 @@ type Harness struct {
 	// Guest puts the helper on the running instance; the suite's default
 	// answers "ok".
 	Guest func(Guest)
+	// Register makes a user's document known that has the parameters command
+	// and executionId as published ones have them, and one more that is
+	// optional; it runs on the running instance.
+	Register func(name string, run Script)
 	// Agent connects the running instance's agent or cuts it off.
 	Agent func(online bool)
 	// Fetch gets what a URL names, as an instance would.
@@ -67,6 +71,8 @@ const (
 	SaveToken Op = "SaveToken"
 	FindToken Op = "FindToken"
 	EndWait   Op = "EndWait"
+
+	ReadDocument Op = "ReadDocument"
 )
 
 // Kind is what a call meets.
@@ -81,7 +87,10 @@ const (
 // Guest is the helper on an instance. Its context ends when the agent kills it.
 type Guest func(ctx context.Context, verb string, request []byte) Answer
 
-// Answer is how the helper ended.
+// Script is what a user's document does, told its parameters by name.
+type Script func(ctx context.Context, parameters map[string]string) Answer
+
+// Answer is how the helper or a document ended.
 type Answer struct {
 	Stdout, Stderr string
 	ExitCode       int
@@ -103,7 +112,7 @@ type test struct {
 // Run runs the suite. Each test has a bubble of virtual time of its own, in
 // which harness is called: what it starts must end by its t.Cleanup.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
-	for _, group := range [][]test{instances, sets, agent, assets, bus, waits, fleet} {
+	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { test.do(t, harness(t)) })
