@@ -43,7 +43,8 @@ type Report struct {
 	Metrics            []string           `json:"metrics"`
 	Unreached          []string           `json:"unreachedFaults,omitempty"`
 	Warnings           []string           `json:"warnings,omitempty"`
-	Kept               string             `json:"kept,omitempty"` // where --keep left everything
+	Servers            []run.Server       `json:"servers,omitempty"` // that precheck found, and what it made of them
+	Kept               string             `json:"kept,omitempty"`    // where --keep left everything
 }
 
 // Call is a request that reached the account while the filesystems were frozen.

@@ -234,7 +234,7 @@ func (r *Report) take(record *history.Record) {
 		r.Evidence = s.Thaw.Evidence
 	}
 	if s.Plan != nil {
-		r.Warnings = s.Plan.Warnings
+		r.Warnings, r.Servers = s.Plan.Warnings, s.Plan.Servers
 	}
 }
 

@@ -73,8 +73,9 @@ func Check(in Input) error {
 }
 
 // Do makes the plan. Codes: InvalidInput, Instance*, AgentOffline,
-// HelperNotDelivered, RunInProgress, ScriptUnsafe, SnapshotTooSoon,
-// NothingToSnapshot, Volume*, and what the calls themselves return.
+// HelperNotDelivered, RunInProgress, ScriptUnsafe, Application*,
+// SnapshotTooSoon, NothingToSnapshot, Volume*, and what the calls themselves
+// return.
 func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	started := time.Now()
 	if err := Check(in); err != nil {
@@ -203,11 +204,11 @@ func machine(ctx context.Context, c Cloud, plan *run.Plan, instance cloud.Instan
 	}
 	plan.Helper = run.Helper{SHA256: asset.SHA256, Arch: instance.Arch}
 	p := plan.Policy
-	ask := &protocol.DryRunRequest{AllowRoot: p.Freeze.Root == policy.Allow}
+	ask := &protocol.DryRunRequest{AllowRoot: p.Freeze.Root == policy.Allow, Discover: true}
 	if p.Application.Kind == policy.Script {
 		ask.Scripts = []string{p.Application.PreScript, p.Application.PostScript}
 	}
-	if p.Application.Server() {
+	if p.Application.Server() || p.Application.Kind == policy.Auto {
 		app := plan.Application()
 		ask.Application = &app
 	}
@@ -230,6 +231,9 @@ func machine(ctx context.Context, c Cloud, plan *run.Plan, instance cloud.Instan
 	}
 	plan.ClockSkewMs = reply.Now.Sub(answered).Milliseconds()
 	plan.Warnings = append(plan.Warnings, seen.Warnings...)
+	if err := discovered(plan, instance, seen); err != nil {
+		return err
+	}
 	if err := server(plan, instance, seen); err != nil {
 		return err
 	}

@@ -4,10 +4,12 @@ package runprescript
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/document"
+	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/helper"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/protocol"
@@ -56,14 +58,18 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 			AllowRoot:      p.Freeze.Root == policy.Allow,
 			Filesystems:    plan.Filesystems,
 			Known:          plan.Known,
-			Application:    plan.Application(),
+			Application:    application(plan),
 		}},
 	})
 	var sent *run.Document
-	if err == nil && p.Application.Kind == policy.ByDocument {
+	switch {
+	case err != nil:
+	case p.Application.Kind == policy.ByDocument:
 		// The session comes first: it keeps other runs away, and its record
 		// tells whoever thaws that a post-script is owed.
 		sent, err = document.Quiesce(ctx, agent, &plan)
+	case p.Application.Kind == policy.Auto:
+		err = fault.New(fault.ApplicationRefused, "the server that was found cannot be held%s", undecided(plan))
 	}
 	if err != nil {
 		count(telemetry.PreScriptFailed)
@@ -76,6 +82,25 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 		Document: sent,
 		Record:   run.Record{StartedAt: started, EndedAt: time.Now()},
 	}, nil
+}
+
+// application is what the session is opened for. A server that precheck found
+// and could not choose is nobody's: the session is for the freeze alone.
+func application(plan run.Plan) protocol.Application {
+	if plan.Policy.Application.Kind == policy.Auto {
+		return protocol.Application{Kind: policy.None}
+	}
+	return plan.Application()
+}
+
+// undecided says what precheck found in its way.
+func undecided(plan run.Plan) (text string) {
+	for _, s := range plan.Servers {
+		if s.OnSet {
+			text += fmt.Sprintf(": %s, process %d: %s", s.Program, s.PID, s.Why)
+		}
+	}
+	return text
 }
 
 // execution is how long the helper may take: a failed pre-script is undone by

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quiesce/quiesce/guest/application"
+	"github.com/quiesce/quiesce/guest/discover"
 	"github.com/quiesce/quiesce/guest/mounts"
 	"github.com/quiesce/quiesce/guest/script"
 	"github.com/quiesce/quiesce/guest/session"
@@ -108,6 +109,11 @@ func (h *Host) Survey(ctx context.Context, req protocol.DryRunRequest) (protocol
 	}
 	if w := uringHazard(seen.Kernel); w != "" {
 		seen.Warnings = append(seen.Warnings, w)
+	}
+	if req.Discover {
+		if seen.Found, err = discover.Read("/"); err != nil {
+			return seen, fault.Wrap(fault.Internal, err, "looking for servers")
+		}
 	}
 	for i, s := range req.Scripts {
 		if err := h.Scripts.Check(s); err != nil {

@@ -38,7 +38,7 @@ func Check(req protocol.Request) error {
 	switch req.Verb {
 	case protocol.DryRun:
 		if req.DryRun != nil && req.DryRun.Application != nil {
-			return checkApplication("dryRun.application", *req.DryRun.Application)
+			return checkApplication("dryRun.application", *req.DryRun.Application, protocol.Auto)
 		}
 	case protocol.Begin:
 		if req.Begin == nil {
@@ -80,11 +80,11 @@ func checkBegin(b protocol.BeginRequest) error {
 	return checkApplication("begin.application", b.Application)
 }
 
-func checkApplication(at string, a protocol.Application) error {
+func checkApplication(at string, a protocol.Application, besides ...string) error {
 	if a.Kind == "none" || a.Kind == byDocument {
 		return nil
 	}
-	if a.Kind != "script" && !slices.Contains(protocol.Servers, a.Kind) {
+	if a.Kind != "script" && !slices.Contains(protocol.Servers, a.Kind) && !slices.Contains(besides, a.Kind) {
 		return fault.Input(at+".kind", "must be none, script, document or one of %s", strings.Join(protocol.Servers, ", "))
 	}
 	if a.Kind == "script" && a.PreScript == "" && a.PostScript == "" {

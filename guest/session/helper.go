@@ -8,9 +8,6 @@ import (
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
-// lookBudget is how long a server may take to say who it is.
-const lookBudget = 10 * time.Second
-
 // Helper answers the verbs on one machine. Make it inside the bubble when it
 // is to run in virtual time.
 type Helper struct {
@@ -194,7 +191,11 @@ func (h *Helper) dryRun(ctx context.Context, req protocol.Request) protocol.Repl
 	}
 	reply := failed(err)
 	reply.DryRun = &seen
-	if ask.Application != nil && err == nil {
+	switch {
+	case ask.Application == nil || err != nil:
+	case ask.Application.Kind == protocol.Auto:
+		h.lookAtAll(ctx, *ask.Application, seen.Found)
+	default:
 		server, err := h.look(ctx, *ask.Application)
 		if err != nil {
 			seen.NoServer = protocol.FailureOf(err)
@@ -206,18 +207,6 @@ func (h *Helper) dryRun(ctx context.Context, req protocol.Request) protocol.Repl
 		seen.ActiveRun = left.RunID
 	}
 	return reply
-}
-
-// look asks an application's adapter for the server; nothing is journaled,
-// because nothing is changed.
-func (h *Helper) look(ctx context.Context, app protocol.Application) (protocol.Server, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookBudget)
-	defer cancel()
-	adapter, err := h.host.Application(app, func([]byte) error { return nil })
-	if err != nil {
-		return protocol.Server{}, err
-	}
-	return adapter.Look(ctx)
 }
 
 func (h *Helper) enter(ctx context.Context) error {

@@ -22,8 +22,8 @@ type Host interface {
 	// BootID names this boot: a freeze does not outlive it.
 	BootID() string
 
-	// Survey looks at the machine and changes nothing. ActiveRun and Server are
-	// left to the caller. Codes: ScriptUnsafe with the field, Internal.
+	// Survey looks at the machine and changes nothing. ActiveRun and Server,
+	// also those of what is Found, are left to the caller. Codes: ScriptUnsafe with the field, Internal.
 	Survey(ctx context.Context, req protocol.DryRunRequest) (protocol.DryRunReply, error)
 
 	// RunScript checks one script's safety and runs it once. It blocks until

@@ -25,6 +25,7 @@ type machine struct {
 	scripts map[string]func() (int, time.Duration)
 	saveErr error
 	apps    map[string]application.New
+	found   []protocol.Found
 }
 
 // disk is one filesystem as the kernel knows it.
@@ -136,7 +137,7 @@ func (p *process) Stamp() protocol.Stamp { p.alive(); return p.stamp() }
 func (p *process) BootID() string        { return p.boot }
 
 func (p *process) Survey(context.Context, protocol.DryRunRequest) (protocol.DryRunReply, error) {
-	return protocol.DryRunReply{Hostname: "sim", BootID: p.boot}, nil
+	return protocol.DryRunReply{Hostname: "sim", BootID: p.boot, Found: slices.Clone(p.found)}, nil
 }
 
 func (p *process) RunScript(ctx context.Context, s Script) (protocol.ScriptResult, error) {

@@ -108,17 +108,11 @@ func (p *process) Survey(ctx context.Context, req protocol.DryRunRequest) (proto
 	if err := p.op(ctx, p.step(), "survey"); err != nil {
 		return protocol.DryRunReply{}, fault.Wrap(fault.Internal, err, "looking at the machine")
 	}
+	seen := protocol.DryRunReply{Hostname: "simulated", Kernel: "simulated", BootID: p.boot, Mounts: p.Mounted()}
 	p.Machine.mu.Lock()
 	defer p.Machine.mu.Unlock()
-	seen := protocol.DryRunReply{Hostname: "simulated", Kernel: "simulated", BootID: p.boot, Mounts: []protocol.Mount{}}
-	for _, at := range slices.Sorted(maps.Keys(p.filesystems)) {
-		f := p.filesystems[at]
-		m := protocol.Mount{Mount: at, Device: f.number, Type: f.disk.image.kind, Depth: f.depth(),
-			Disks: []protocol.Disk{{Name: path.Base(f.disk.device), Serial: f.disk.serial()}}}
-		if f.on != nil {
-			m.On = f.on.mount
-		}
-		seen.Mounts = append(seen.Mounts, m)
+	if req.Discover {
+		seen.Found = slices.Clone(p.servers)
 	}
 	for i, s := range req.Scripts {
 		if p.scripts[s] == nil {
@@ -126,6 +120,23 @@ func (p *process) Survey(ctx context.Context, req protocol.DryRunRequest) (proto
 		}
 	}
 	return seen, nil
+}
+
+// Mounted are the machine's filesystems, as the helper resolves them.
+func (m *Machine) Mounted() []protocol.Mount {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := []protocol.Mount{}
+	for _, at := range slices.Sorted(maps.Keys(m.filesystems)) {
+		f := m.filesystems[at]
+		on := protocol.Mount{Mount: at, Device: f.number, Type: f.disk.image.kind, Depth: f.depth(),
+			Disks: []protocol.Disk{{Name: path.Base(f.disk.device), Serial: f.disk.serial()}}}
+		if f.on != nil {
+			on.On = f.on.mount
+		}
+		list = append(list, on)
+	}
+	return list
 }
 
 func (f *filesystem) depth() int {

@@ -54,6 +54,7 @@ type Machine struct {
 	guardThaws  map[string]session.Thawed // by run and device
 	scripts     map[string]func(context.Context, session.Script) error
 	documents   map[string]Document
+	servers     []protocol.Found
 	process     *process
 	helper      *session.Helper
 	stops       []func()
@@ -127,6 +128,13 @@ func (m *Machine) Script(path string, do func(context.Context, session.Script) e
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.scripts[path] = do
+}
+
+// Serve has the kernel show these servers, from now on.
+func (m *Machine) Serve(servers ...protocol.Found) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.servers = servers
 }
 
 // Execute runs the helper's document: Verb, and Request as base64 of a

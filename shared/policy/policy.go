@@ -107,7 +107,7 @@ func (a Application) holds() bool { return a.Server() || a.Kind == Auto }
 
 // Unbuilt reports that the kind is known, and no run can do it yet.
 func (a Application) Unbuilt() bool {
-	return a.Kind == VSS || a.Kind == MySQL || a.Kind == Auto
+	return a.Kind == VSS || a.Kind == MySQL
 }
 
 // Freeze tells which filesystems are held. DeadlineSeconds is when the

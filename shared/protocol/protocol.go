@@ -43,7 +43,8 @@ type Request struct {
 type DryRunRequest struct {
 	Scripts     []string     `json:"scripts,omitempty"` // absolute paths whose safety is checked
 	AllowRoot   bool         `json:"allowRoot,omitempty"`
-	Application *Application `json:"application,omitempty"` // a server to look for; nil for none
+	Application *Application `json:"application,omitempty"` // a server to look for, with kind "auto" every one that is found; nil for none
+	Discover    bool         `json:"discover,omitempty"`    // tell which servers run
 }
 
 // BeginRequest opens the session. SessionSeconds bounds its whole life: when
@@ -156,6 +157,7 @@ type DryRunReply struct {
 	Devices   []string `json:"devices,omitempty"`  // device numbers of all mounts, those left out for brevity too
 	Server    *Server  `json:"server,omitempty"`   // the application that was looked for
 	NoServer  *Failure `json:"noServer,omitempty"` // why it was not found
+	Found     []Found  `json:"found,omitempty"`    // the servers that run, if they were to be discovered
 	Warnings  []string `json:"warnings,omitempty"` // hazards that do not forbid the run
 }
 

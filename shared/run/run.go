@@ -88,6 +88,7 @@ type Plan struct {
 	Filesystems []protocol.Filesystem `json:"filesystems"`        // to be frozen, in no particular order
 	Unfrozen    []string              `json:"unfrozen,omitempty"` // mounts on the set's volumes that stay writable
 	Known       []string              `json:"known,omitempty"`    // device numbers of all filesystems that precheck saw
+	Servers     []Server              `json:"servers,omitempty"`  // database servers that precheck found on the instance
 	Helper      Helper                `json:"helper"`
 	ClockSkewMs int64                 `json:"clockSkewMs"` // the instance's wall clock minus the step's
 	Warnings    []string              `json:"warnings,omitempty"`
