@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -271,5 +272,14 @@ func refused(t *testing.T, err error, code fault.Code, field string) {
 	}
 	if field != "" && f.Field != field {
 		t.Errorf("it names the field %q, want %q: %v", f.Field, field, err)
+	}
+}
+
+// refusedFor asserts a fault's code and what its sentence says.
+func refusedFor(t *testing.T, err error, code fault.Code, says string) {
+	t.Helper()
+	refused(t, err, code, "")
+	if !strings.Contains(err.Error(), says) {
+		t.Errorf("%q does not say %q", err, says)
 	}
 }

@@ -110,10 +110,7 @@ func TestPrecheckLooksAtTheDocument(t *testing.T) {
 				t.Errorf("it sent %v", c.commands())
 			}
 			if tt.code != "" {
-				refused(t, err, tt.code, "")
-				if !strings.Contains(err.Error(), tt.says) {
-					t.Errorf("%q does not say %q", err, tt.says)
-				}
+				refusedFor(t, err, tt.code, tt.says)
 				return
 			}
 			if err != nil || !strings.Contains(strings.Join(got.Warnings, "\n"), tt.says) {
@@ -147,7 +144,7 @@ func TestPreScriptOfADocument(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCloud()
-				c.ends = ending(tt.codes)
+				c.helper, c.ends = opened, ending(tt.codes)
 				got, err := do[run.Prescript](t, c, "run-prescript", runprescript.Input{Plan: byDocument(tt.retries)})
 				if code := fault.CodeOf(err); code != tt.code {
 					t.Errorf("got %v (%s), want %s", err, code, tt.code)
@@ -159,6 +156,33 @@ func TestPreScriptOfADocument(t *testing.T) {
 					t.Errorf("got %+v", got.Document)
 				}
 			})
+		})
+	}
+}
+
+// A pre-script that a janitor overtook holds an application that nobody else
+// would let go.
+func TestPreScriptThatAJanitorOvertook(t *testing.T) {
+	for name, ended := range map[string]func(*protocol.Reply){
+		"the session is over": func(r *protocol.Reply) { r.Evidence.Phase = protocol.Released },
+		"the session is gone": func(r *protocol.Reply) {
+			r.Evidence, r.Error = nil, &protocol.Failure{Code: fault.NoSession, Message: "none"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud()
+			c.helper = func(cmd cloud.Command, r protocol.Request) protocol.Reply {
+				reply := opened(cmd, r)
+				if r.Verb == protocol.Status {
+					ended(&reply)
+				}
+				return reply
+			}
+			_, err := do[run.Prescript](t, c, "run-prescript", runprescript.Input{Plan: byDocument(0)})
+			refused(t, err, fault.NoSession, "")
+			if want := []string{"pre-script", "post-script"}; !slices.Equal(c.commands(), want) {
+				t.Errorf("sent %v, want %v", c.commands(), want)
+			}
 		})
 	}
 }
@@ -182,6 +206,7 @@ func TestADocumentIsNotSentIntoAnotherRun(t *testing.T) {
 func opened(_ cloud.Command, r protocol.Request) protocol.Reply {
 	reply := answer(r, mounts...)
 	if reply.Evidence != nil {
+		reply.Evidence.Phase = protocol.Quiesced
 		reply.Evidence.Application = &protocol.ApplicationEvidence{Kind: policy.ByDocument}
 	}
 	return reply

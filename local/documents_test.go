@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -170,26 +171,62 @@ func TestTheJanitorReleasesADocument(t *testing.T) {
 	})
 }
 
+// The janitor's post-script may come before the pre-script has done its work:
+// the step that sent that one sees it and sends another.
+func TestAJanitorThatOvertakesADocument(t *testing.T) {
+	t.Parallel()
+	inWorld(t, setting{faults: []string{"run-prescript:stop-execution"}}, func(w *world) {
+		var mu sync.Mutex
+		var told []string
+		w.sim.Document(ledgerDocument, func(ctx context.Context, p map[string]string) int {
+			if p["command"] == "pre-script" {
+				time.Sleep(5 * time.Second)
+			}
+			mu.Lock()
+			told = append(told, p["command"])
+			mu.Unlock()
+			return w.writer.Document(ctx, p)
+		})
+		asked := w.policy()
+		documentary()(&asked)
+		if r := w.wait(w.start("run-1", w.request(asked))); r.Status != "ABORTED" {
+			t.Fatalf("the execution is %s", r.Status)
+		}
+		time.Sleep(30 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if want := []string{"dry-run", "post-script", "pre-script", "post-script"}; !slices.Equal(told, want) {
+			t.Errorf("the document was told %v, want %v", told, want)
+		}
+		if !w.writes(30 * time.Second) {
+			t.Error("the application is still at rest")
+		}
+	})
+}
+
 // A run that another one keeps out leaves alone what that one holds.
 func TestADocumentIsLeftToTheRunThatHoldsIt(t *testing.T) {
 	t.Parallel()
 	inWorld(t, setting{}, func(w *world) {
 		asked := w.policy()
 		documentary()(&asked)
-		second := make(chan string, 1)
+		holds := make(chan struct{}, 1)
 		w.sim.Document(ledgerDocument, func(ctx context.Context, p map[string]string) int {
 			code := w.writer.Document(ctx, p)
-			if p["command"] == "pre-script" && len(second) == 0 {
-				second <- w.start("run-2", w.request(asked))
+			if p["command"] == "pre-script" {
+				holds <- struct{}{}
 				time.Sleep(5 * time.Second)
 			}
 			return code
 		})
-		first := w.wait(w.start("run-1", w.request(asked)))
+		one := w.start("run-1", w.request(asked))
+		<-holds
+		two := w.start("run-2", w.request(asked))
+		first := w.wait(one)
 		if v := first.State.Verdict; v == nil || v.Consistency != run.Application {
 			t.Errorf("the first run: %+v", v)
 		}
-		other := w.wait(<-second)
+		other := w.wait(two)
 		if v := other.State.Verdict; v == nil || v.Code != "RunInProgress" {
 			t.Errorf("the second run: %+v", v)
 		}

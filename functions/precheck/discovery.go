@@ -62,6 +62,9 @@ func discovered(plan *run.Plan, instance cloud.Instance, seen *protocol.DryRunRe
 // pick is kind auto's choice.
 func pick(plan *run.Plan, seen *protocol.DryRunReply, candidates []int) error {
 	app := &plan.Policy.Application
+	if seen.Untold > 0 {
+		return fault.Input(kindField, "is auto, and %d servers run here, too many to choose of: name the kind and the socket", len(seen.Found)+seen.Untold)
+	}
 	if app.Socket != "" {
 		all := candidates
 		candidates = slices.DeleteFunc(slices.Clone(all), func(i int) bool { return seen.Found[i].Socket != app.Socket })

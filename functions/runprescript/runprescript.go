@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
-	"github.com/quiesce/quiesce/shared/document"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/helper"
 	"github.com/quiesce/quiesce/shared/policy"
@@ -65,9 +64,7 @@ func Do(ctx context.Context, agent cloud.Agent, metrics *telemetry.Metrics, in I
 	switch {
 	case err != nil:
 	case p.Application.Kind == policy.ByDocument:
-		// The session comes first: it keeps other runs away, and its record
-		// tells whoever thaws that a post-script is owed.
-		sent, err = document.Quiesce(ctx, agent, &plan)
+		sent, err = byDocument(ctx, agent, &plan)
 	case p.Application.Kind == policy.Auto:
 		err = fault.New(fault.ApplicationRefused, "the server that was found cannot be held%s", undecided(plan))
 	}

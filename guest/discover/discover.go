@@ -16,9 +16,6 @@ import (
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
-// Most is how many servers are told of: a reply has to fit a command's output.
-const Most = 16
-
 // Read finds the servers that run on the machine whose root is given, "/" for
 // this one, in the order of their kinds and processes. A process that ends
 // meanwhile is left out.
@@ -56,7 +53,7 @@ func Read(root string) ([]protocol.Found, error) {
 	slices.SortFunc(found, func(a, b protocol.Found) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.PID, b.PID))
 	})
-	return found[:min(len(found), Most)], nil
+	return found, nil
 }
 
 // describe puts together what is known of a server's process. In a mount

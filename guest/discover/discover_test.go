@@ -207,15 +207,3 @@ func TestRead(t *testing.T) {
 		})
 	}
 }
-
-func TestReadTellsOfNoMoreThanAReplyHolds(t *testing.T) {
-	root := t.TempDir()
-	var many []recorded
-	for i := range discover.Most + 5 {
-		many = append(many, recorded{pid: 100 + i, parent: 1, exe: "/usr/bin/redis-server", comm: "redis-server", cwd: "/data"})
-	}
-	record(t, root, nil, many...)
-	if got, err := discover.Read(root); err != nil || len(got) != discover.Most {
-		t.Errorf("got %d, %v, want %d", len(got), err, discover.Most)
-	}
-}

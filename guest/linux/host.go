@@ -92,6 +92,10 @@ func (h *Host) table(allowRoot bool) (*mounts.Table, error) {
 	return t, nil
 }
 
+// mostFound is how many servers are told of: a reply has to fit a command's
+// output.
+const mostFound = 24
+
 // Survey looks at the machine.
 func (h *Host) Survey(ctx context.Context, req protocol.DryRunRequest) (protocol.DryRunReply, error) {
 	seen := protocol.DryRunReply{BootID: h.BootID(), Mounts: []protocol.Mount{}}
@@ -111,9 +115,12 @@ func (h *Host) Survey(ctx context.Context, req protocol.DryRunRequest) (protocol
 		seen.Warnings = append(seen.Warnings, w)
 	}
 	if req.Discover {
-		if seen.Found, err = discover.Read("/"); err != nil {
+		found, err := discover.Read("/")
+		if err != nil {
 			return seen, fault.Wrap(fault.Internal, err, "looking for servers")
 		}
+		told := min(len(found), mostFound)
+		seen.Found, seen.Untold = found[:told], len(found)-told
 	}
 	for i, s := range req.Scripts {
 		if err := h.Scripts.Check(s); err != nil {

@@ -158,6 +158,7 @@ type DryRunReply struct {
 	Server    *Server  `json:"server,omitempty"`   // the application that was looked for
 	NoServer  *Failure `json:"noServer,omitempty"` // why it was not found
 	Found     []Found  `json:"found,omitempty"`    // the servers that run, if they were to be discovered
+	Untold    int      `json:"untold,omitempty"`   // how many more of them run: the list was too long
 	Warnings  []string `json:"warnings,omitempty"` // hazards that do not forbid the run
 }
 
