@@ -27,8 +27,8 @@ func TestRealServers(t *testing.T) {
 		server  database.Database
 		folders int // that it names; its data and its log, where they are kept apart
 	}{
-		{"mariadb", mariadb.Missing, mariadb.New(), 2},
-		{"postgresql", postgresql.Missing, postgresql.New(), 2},
+		{"mariadb", mariadb.Missing, mariadb.New(database.Brief), 2},
+		{"postgresql", postgresql.Missing, postgresql.New(database.Brief), 2},
 		{"redis", redis.Missing, redis.New(), 1},
 	} {
 		t.Run(c.kind, func(t *testing.T) {

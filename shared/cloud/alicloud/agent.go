@@ -119,7 +119,7 @@ func (p *Provider) Result(ctx context.Context, instanceID, commandID string) (cl
 }
 
 func result(r ecs.InvocationResult) cloud.Result {
-	out := cloud.Result{Status: r.InvocationStatus, ExitCode: int(r.ExitCode), Done: ended[r.InvocationStatus]}
+	out := cloud.Result{Status: r.InvocationStatus, ExitCode: int(r.ExitCode), Done: ended[r.InvocationStatus], Running: r.InvocationStatus == "Running"}
 	if gaveUp[r.InvocationStatus] {
 		out.Done, out.TimedOut = true, true
 		if r.ExitCode == 0 {

@@ -68,7 +68,7 @@ func TestSendRefuses(t *testing.T) {
 func TestResult(t *testing.T) {
 	for status, want := range map[string]cloud.Result{
 		"Pending":    {Status: "Pending", ExitCode: -1},
-		"Running":    {Status: "Running", ExitCode: -1},
+		"Running":    {Running: true, Status: "Running", ExitCode: -1},
 		"Stopping":   {Status: "Stopping", ExitCode: -1},
 		"Success":    {Done: true, Status: "Success", Stdout: `{"a":1}`, Stderr: "hello"},
 		"Failed":     {Done: true, Status: "Failed", ExitCode: 0, Stdout: `{"a":1}`, Stderr: "hello"},

@@ -31,7 +31,7 @@ type Harness struct {
 	Guest func(Guest)
 	// Register makes a user's document known that has the parameters command
 	// and executionId as published ones have them, and one more that is
-	// optional; it runs on the running instance.
+	// optional; it runs on the running instance. Nil: the provider has none.
 	Register func(name string, run Script)
 	// Agent connects the running instance's agent or cuts it off.
 	Agent func(online bool)

@@ -33,8 +33,23 @@ func sendDocument(t *testing.T, h Harness, cmd cloud.DocumentCommand) (id string
 	return id
 }
 
+// documented is a test of a provider that has documents; one that has none
+// refuses both calls, and runs nothing.
+func documented(do func(t *testing.T, h Harness)) func(t *testing.T, h Harness) {
+	return func(t *testing.T, h Harness) {
+		if h.Register != nil {
+			do(t, h)
+			return
+		}
+		_, err := h.Provider.Document(t.Context(), userDocument)
+		wantCode(t, err, fault.CommandFailed)
+		_, err = h.Provider.SendDocument(t.Context(), documentCommand(h, "pre-script"))
+		wantCode(t, err, fault.CommandFailed)
+	}
+}
+
 var documents = []test{
-	{"document/described", func(t *testing.T, h Harness) {
+	{"document/described", documented(func(t *testing.T, h Harness) {
 		h.Register(userDocument, func(context.Context, map[string]string) Answer { return Answer{} })
 		got, err := h.Provider.Document(t.Context(), userDocument)
 		ok(t, err)
@@ -50,16 +65,16 @@ var documents = []test{
 				t.Errorf("%s has a default, and is called mandatory", name)
 			}
 		}
-	}},
-	{"document/of nobody", func(t *testing.T, h Harness) {
+	})},
+	{"document/of nobody", documented(func(t *testing.T, h Harness) {
 		_, err := h.Provider.Document(t.Context(), "No-Such-Document")
 		wantCode(t, err, fault.CommandFailed)
 		cmd := documentCommand(h, "pre-script")
 		cmd.Document = "No-Such-Document"
 		_, err = h.Provider.SendDocument(t.Context(), cmd)
 		wantCode(t, err, fault.CommandFailed)
-	}},
-	{"document/runs with its parameters and its exit code", func(t *testing.T, h Harness) {
+	})},
+	{"document/runs with its parameters and its exit code", documented(func(t *testing.T, h Harness) {
 		for _, code := range []int{0, 201, 206} {
 			var given map[string]string
 			h.Register(userDocument, func(_ context.Context, p map[string]string) Answer { given = p; return Answer{ExitCode: code} })
@@ -71,8 +86,8 @@ var documents = []test{
 				t.Errorf("the document was given %v", given)
 			}
 		}
-	}},
-	{"document/a value that it does not allow", func(t *testing.T, h Harness) {
+	})},
+	{"document/a value that it does not allow", documented(func(t *testing.T, h Harness) {
 		var ran atomic.Bool
 		h.Register(userDocument, func(context.Context, map[string]string) Answer { ran.Store(true); return Answer{} })
 		for _, p := range []map[string]string{
@@ -88,8 +103,8 @@ var documents = []test{
 		if time.Sleep(time.Minute); ran.Load() {
 			t.Error("it ran all the same")
 		}
-	}},
-	{"document/is seen to run, and cancelled", func(t *testing.T, h Harness) {
+	})},
+	{"document/is seen to run, and cancelled", documented(func(t *testing.T, h Harness) {
 		var killed atomic.Bool
 		h.Register(userDocument, func(ctx context.Context, _ map[string]string) Answer {
 			<-ctx.Done()
@@ -109,8 +124,8 @@ var documents = []test{
 		if end := await(t, h, id, slack); end.ExitCode == 0 || !end.TimedOut || end.Running || !killed.Load() {
 			t.Errorf("got %+v, killed %t", end, killed.Load())
 		}
-	}},
-	{"document/denied, throttled, offline", func(t *testing.T, h Harness) {
+	})},
+	{"document/denied, throttled, offline", documented(func(t *testing.T, h Harness) {
 		h.Register(userDocument, func(context.Context, map[string]string) Answer { return Answer{} })
 		h.Trouble(Send, Deny)
 		_, err := h.Provider.SendDocument(t.Context(), documentCommand(h, "pre-script"))
@@ -126,5 +141,5 @@ var documents = []test{
 		cmd.InstanceID = h.Absent
 		_, err = h.Provider.SendDocument(t.Context(), cmd)
 		wantCode(t, err, fault.AgentOffline)
-	}},
+	})},
 }
