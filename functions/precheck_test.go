@@ -1,6 +1,7 @@
 package functions_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,14 @@ func TestPrecheckRefusesWhatCannotBeDone(t *testing.T) {
 			c.helper = func(_ cloud.Command, r protocol.Request) protocol.Reply { return answer(r, lvm) }
 		}, fault.VolumeUnresolved, "/lv"},
 		{"a mount that nothing is at", `{"instanceId":"i-0abc12345678def90","policy":{"freeze":{"mounts":["/nowhere"]}}}`, func(*fakeCloud) {}, fault.InvalidInput, "/nowhere"},
+		{"more policy than a flow has room for", `{"instanceId":"i-0abc12345678def90","policy":{"freeze":{"mounts":["` + strings.Join(manyMounts(60), `","`) + `"]}}}`, func(c *fakeCloud) {
+			c.instance.Target.Provider = run.Aliyun
+			m := slices.Clone(mounts[:1])
+			for _, at := range manyMounts(60) {
+				m = append(m, protocol.Mount{Mount: at, Device: "259:3", Type: "xfs", Disks: mounts[1].Disks})
+			}
+			c.helper = func(_ cloud.Command, r protocol.Request) protocol.Reply { return answer(r, m...) }
+		}, fault.InvalidInput, "on Alibaba Cloud"},
 		{"a filesystem that cannot be frozen", plain, func(c *fakeCloud) {
 			m := slices.Clone(mounts)
 			m[1].Refused = "vfat cannot be frozen"
@@ -187,4 +196,13 @@ func TestPrecheckCountsWhatThePolicyLeavesWritable(t *testing.T) {
 	if len(got.Filesystems) != 1 || !slices.Equal(got.Unfrozen, []string{"/log"}) {
 		t.Errorf("freezes %v, leaves %v writable", got.Filesystems, got.Unfrozen)
 	}
+}
+
+// manyMounts are paths that fill a document.
+func manyMounts(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("/data/%s/%d", strings.Repeat("x", 200), i)
+	}
+	return list
 }

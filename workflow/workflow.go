@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/workflow/asl"
+	"github.com/quiesce/quiesce/workflow/flow"
 )
 
 //go:embed snapshot.asl.json
@@ -104,4 +105,24 @@ func parse(definition string, with map[string]string, functions []Function, arn 
 		with[f.Arn] = arn(f.Step)
 	}
 	return asl.Parse([]byte(definition), with)
+}
+
+//go:embed snapshot.flow.yaml
+var cloudflow string
+
+// Flow returns the definition of one run in CloudFlow's language, with the
+// same substitutions.
+func Flow() string { return cloudflow }
+
+// FlowFunctions returns every function that Flow calls, in the order of a run.
+func FlowFunctions() []Function { return Functions() }
+
+// FlowMachine parses Flow with every function's name made by arn from its step
+// name, ready to be run by the local engine.
+func FlowMachine(bus string, arn func(step string) string) (*asl.Machine, error) {
+	with := map[string]string{EventBusName: bus}
+	for _, f := range FlowFunctions() {
+		with[f.Arn] = arn(f.Step)
+	}
+	return flow.Parse([]byte(cloudflow), with)
 }

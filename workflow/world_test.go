@@ -184,13 +184,17 @@ type trace struct {
 func (tr trace) path() string { return strings.Join(tr.states, " ") }
 
 func execute(ctx context.Context, m *asl.Machine, w *world, input string) trace {
+	return executeAs(ctx, m, w, w, input)
+}
+
+func executeAs(ctx context.Context, m *asl.Machine, w *world, tasks asl.Tasks, input string) trace {
 	var tr trace
 	var work sync.WaitGroup
 	defer work.Wait() // a bubble may not end before those that were given up on
 	started := time.Now()
 	out, err := m.Run(ctx, asl.Execution{
 		ID: "arn:aws:states:eu-west-1:123456789012:execution:quiesce:run-1", Name: "run-1",
-		Input: json.RawMessage(input), Tasks: w, Work: &work, Callbacks: &w.callbacks, Seed: 1,
+		Input: json.RawMessage(input), Tasks: tasks, Work: &work, Callbacks: &w.callbacks, Seed: 1,
 		Observe: func(e asl.Event) {
 			tr.events = append(tr.events, e)
 			if strings.HasSuffix(e.Type, "StateEntered") {

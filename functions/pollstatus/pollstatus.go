@@ -24,6 +24,15 @@ func (in Input) Check() error { return in.Plan.Check() }
 // lost makes the label late by no more than this.
 const Longest = 15 * time.Minute
 
+// Span is the longest wait by provider: one state of a flow on Alibaba Cloud
+// waits for at most five minutes.
+func Span(provider string) time.Duration {
+	if provider == run.Aliyun {
+		return 5 * time.Minute
+	}
+	return Longest
+}
+
 // Shortest is the wait after the second poll: somebody said that the set was
 // done, and it is not seen to be yet. From there on the wait doubles.
 const Shortest = time.Minute
@@ -41,21 +50,21 @@ func Do(ctx context.Context, disks cloud.Disks, in Input) (*run.Status, error) {
 		status.Polls += in.Status.Polls
 	}
 	limit := in.Set.CallEndedAt.Add(time.Duration(in.Plan.Policy.Completion.TimeoutMinutes) * time.Minute)
-	status.WaitSeconds = int(wait(in.Status, time.Until(limit)).Seconds())
+	status.WaitSeconds = int(wait(in.Status, time.Until(limit), Span(in.Plan.Target.Provider)).Seconds())
 	status.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 	return status, nil
 }
 
-// wait is how long to wait after this poll, given the one before and what is
-// left of the time that the set may take.
-func wait(before *run.Status, left time.Duration) time.Duration {
-	next := Longest
+// wait is how long to wait after this poll, given the one before, what is left
+// of the time that the set may take, and the longest that one wait can be.
+func wait(before *run.Status, left, longest time.Duration) time.Duration {
+	next := longest
 	switch {
 	case before == nil:
 	case before.Polls == 1:
 		next = Shortest
 	default:
-		next = min(2*time.Duration(before.WaitSeconds)*time.Second, Longest)
+		next = min(2*time.Duration(before.WaitSeconds)*time.Second, longest)
 	}
 	return max(min(next, left+time.Second), Shortest)
 }

@@ -37,11 +37,15 @@ type Cloud interface {
 // minutes, and the dry run is the real test.
 const stale = 15 * time.Minute
 
-// The document of an execution holds 256 KiB, and must have room for every
-// step's answer and failure: past it no Catch can write, hence nothing thaws.
+// The document of an execution holds 256 KiB, and on Alibaba Cloud 64; it must
+// have room for every step's answer and failure: past it no Catch can write,
+// hence nothing thaws.
 const (
 	maxPolicy = 48 << 10
 	maxPlan   = 112 << 10
+
+	maxFlowPolicy = 10 << 10
+	maxFlowPlan   = 24 << 10
 )
 
 var (
@@ -92,6 +96,9 @@ func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	if instance.Tags[p.OptIn.Key] != p.OptIn.Value {
 		return nil, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=%s", instance.ID, p.OptIn.Key, p.OptIn.Value)
 	}
+	if in.Run.StartedAt.IsZero() { // a flow on Alibaba Cloud does not know when it began
+		in.Run.StartedAt = started
+	}
 	p.Tags = policy.Expand(p.Tags, policy.Variables{InstanceID: instance.ID, RunID: in.Run.ID, Policy: p.Name, Time: in.Run.StartedAt})
 	plan := &run.Plan{RunID: in.Run.ID, Target: instance.Target, Policy: p, Filesystems: []protocol.Filesystem{}}
 	if err := volumes(plan, instance); err != nil {
@@ -106,10 +113,22 @@ func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 		}
 	}
 	plan.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
-	if text, err := json.Marshal(plan); err != nil || len(text) > maxPlan {
-		return nil, fault.Input("instanceId", "names an instance whose plan is too large for an execution (%d bytes of %d)", len(text), maxPlan)
+	return plan, room(plan)
+}
+
+// room refuses a plan that would leave too little for what comes after.
+func room(plan *run.Plan) error {
+	most := maxPlan
+	if plan.Target.Provider == run.Aliyun {
+		most = maxFlowPlan
+		if text, err := json.Marshal(plan.Policy); err != nil || len(text) > maxFlowPolicy {
+			return fault.Input("policy", "wants at most %d bytes on Alibaba Cloud, got %d", maxFlowPolicy, len(text))
+		}
 	}
-	return plan, nil
+	if text, err := json.Marshal(plan); err != nil || len(text) > most {
+		return fault.Input("instanceId", "names an instance whose plan is too large for an execution (%d bytes of %d)", len(text), most)
+	}
+	return nil
 }
 
 // volumes picks the set's members.

@@ -77,6 +77,12 @@ type Target struct {
 	InstanceID string `json:"instanceId"`
 }
 
+// Providers, as a target names them.
+const (
+	AWS    = "aws"
+	Aliyun = "aliyun"
+)
+
 // Plan is what precheck decided, with every default written out.
 type Plan struct {
 	RunID       string                `json:"runId"`

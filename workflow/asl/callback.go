@@ -15,9 +15,9 @@ import (
 // answered, not when its work is done.
 const callback = ".waitForTaskToken"
 
-// waits is the one resource that may wait: what others do with a token is not
-// known here.
-var waits = regexp.MustCompile(`^arn:[a-z-]+:states:::lambda:invoke\.waitForTaskToken$`)
+// waits are the resources that may wait: what others do with a token is not
+// known here. A function of Function Compute is told its token in its input.
+var waits = regexp.MustCompile(`^(arn:[a-z-]+:states:::lambda:invoke|acs:fc:[a-z0-9-]*:[0-9]*:functions/[^.]+)\.waitForTaskToken$`)
 
 // Callback reports whether the task waits for its token to be answered.
 func (s *State) Callback() bool { return s.Type == Task && strings.HasSuffix(s.Resource, callback) }
@@ -28,7 +28,7 @@ func (s *State) Calls() string {
 	if strings.HasSuffix(strings.TrimSuffix(s.Resource, callback), ":states:::lambda:invoke") {
 		return s.Parameters.Text("FunctionName")
 	}
-	return s.Resource
+	return strings.TrimSuffix(s.Resource, callback)
 }
 
 // Refusals of an answer, each by the service's own name.

@@ -11,7 +11,13 @@ type Machine struct {
 	TimeoutSeconds int // 0: none
 	States         map[string]*State
 	Order          []string // the states' names as they are written
+	Limits         Limits
 }
+
+// Limits are what another service than Step Functions allows an execution: how
+// many bytes a state may hand on, past which the execution fails and no Catch
+// sees it, and how many events. The zero value means Step Functions' own.
+type Limits struct{ Payload, Events int }
 
 // State types.
 const (

@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	arn      = regexp.MustCompile(`^arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$`)
-	symbolic = regexp.MustCompile(`^\$\{[A-Za-z0-9_]+\}$`)
+	arn      = regexp.MustCompile(`^(arn:[a-z-]+|acs):[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$`)
+	symbolic = regexp.MustCompile(`^\$\{[A-Za-z0-9_]+\}(\.waitForTaskToken)?$`)
 )
 
 func (p *parser) state(name string, f *fields) *State {

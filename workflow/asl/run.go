@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,7 +62,7 @@ func (m *Machine) Run(ctx context.Context, x Execution) (json.RawMessage, error)
 
 // run is one execution from its first event to its last.
 func (m *Machine) run(ctx context.Context, alive *life, x Execution) (json.RawMessage, error) {
-	r := &execution{Execution: x, started: x.Clock.Now()}
+	r := &execution{Execution: x, started: x.Clock.Now(), limits: m.Limits}
 	b := &branch{x: r, ctx: ctx, life: alive, fx: &effects{rand.New(rand.NewPCG(x.Seed, 0))}}
 	b.scope.context = b.contextObject
 	if len(x.Input) == 0 {
@@ -110,6 +111,7 @@ type execution struct {
 	Execution
 	started time.Time
 	input   any
+	limits  Limits
 
 	mu     sync.Mutex
 	events int64
@@ -204,8 +206,9 @@ func (b *branch) alive() error {
 	}
 	b.x.mu.Lock()
 	defer b.x.mu.Unlock()
-	if b.x.events >= MaxEvents-5 {
-		return runtimeError("The execution reached the maximum number of history events (%d).", MaxEvents)
+	most := int64(cmp.Or(b.x.limits.Events, MaxEvents))
+	if b.x.events >= most-5 {
+		return runtimeError("The execution reached the maximum number of history events (%d).", most)
 	}
 	return nil
 }
@@ -227,6 +230,9 @@ func (b *branch) walk(m *Machine, data document) (document, error) {
 			return document{}, err
 		}
 		data = out
+		if most := b.x.limits.Payload; most > 0 && len(data.text) > most {
+			return document{}, runtimeError("The state '%s' hands on %d bytes, of %d allowed.", s.Name, len(data.text), most)
+		}
 		b.record(Event{Type: s.Type + "StateExited", Name: s.Name, Output: data.text})
 		if next == "" {
 			return data, nil

@@ -23,6 +23,8 @@ type Function struct {
 type Rules struct {
 	Functions    []Function              // the table of steps: each is called, and no other
 	Integrations []string                // resources of services that may be called besides
+	Services     []string                // error names of other services than AWS, which may be matched besides
+	Fatal        bool                    // too large an output ends the execution: no Catch can name it
 	Codes        []string                // the closed set of fault codes, any of which any function may return
 	Document     reflect.Type            // the struct that the first state writes and every path leads into
 	Raw          []string                // its fields that hold whatever was typed: no path may lead below them
@@ -187,7 +189,7 @@ func (c *checker) errors(s *asl.State) {
 		for _, n := range names {
 			if n == asl.Runtime {
 				c.found("errors", s, "names %s, which is neither retried nor caught", n)
-			} else if !slices.Contains(c.r.Codes, n) && !slices.Contains(service, n) {
+			} else if !slices.Contains(c.r.Codes, n) && !slices.Contains(service, n) && !slices.Contains(c.r.Services, n) {
 				c.found("errors", s, "names %q, which nobody returns", n)
 			}
 		}
@@ -217,7 +219,7 @@ func (c *checker) errors(s *asl.State) {
 	if !all {
 		c.found("catch", s, "does not catch %s: a fault without a catcher of its own ends the execution", asl.All)
 	}
-	if !limit {
+	if !limit && !c.r.Fatal {
 		c.found("catch", s, "does not catch %s, which %s leaves out", asl.DataLimitExceeded, asl.All)
 	}
 }
