@@ -25,7 +25,7 @@ var (
 	fcRT      = []string{"github.com/aliyun/fc-runtime-go-sdk"}
 	sdks      = join(awsSDK, aliyunSDK, lambdaRT, fcRT)
 	steps     = own("functions/arrange", "functions/await", "functions/freeze", "functions/pollstatus", "functions/precheck", "functions/report", "functions/runprescript",
-		"functions/snapshot", "functions/tag", "functions/targets", "functions/thaw", "functions/wake")
+		"functions/snapshot", "functions/startplugin", "functions/tag", "functions/targets", "functions/thaw", "functions/wake", "functions/watchplugin")
 	providers = own("shared/cloud/awscloud", "shared/cloud/alicloud")
 	laptop    = own("local", "cmd", "infra")
 	// subscriber is a program of its own, to be copied: a Lambda function that

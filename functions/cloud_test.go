@@ -245,7 +245,7 @@ func (c *fakeCloud) Answer(_ context.Context, token string) error {
 }
 
 // do runs one step of the table as a runtime does.
-func do[O any](t *testing.T, c *fakeCloud, name string, input any) (O, error) {
+func do[O any](t *testing.T, c cloud.Provider, name string, input any) (O, error) {
 	t.Helper()
 	payload, ok := input.(string)
 	if !ok {

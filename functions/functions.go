@@ -16,11 +16,14 @@ import (
 	"github.com/quiesce/quiesce/functions/report"
 	"github.com/quiesce/quiesce/functions/runprescript"
 	"github.com/quiesce/quiesce/functions/snapshot"
+	"github.com/quiesce/quiesce/functions/startplugin"
 	"github.com/quiesce/quiesce/functions/tag"
 	"github.com/quiesce/quiesce/functions/targets"
 	"github.com/quiesce/quiesce/functions/thaw"
 	"github.com/quiesce/quiesce/functions/wake"
+	"github.com/quiesce/quiesce/functions/watchplugin"
 	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/step"
 	"github.com/quiesce/quiesce/shared/telemetry"
@@ -36,6 +39,10 @@ type Deps struct {
 // Steps lists the functions that the workflow calls, in the order of a run.
 var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "await", "tag"}
 
+// PluginSteps lists the functions that the workflow of Alibaba Cloud calls
+// besides.
+var PluginSteps = []string{"start-plugin", "watch-plugin"}
+
 // FleetSteps lists the functions that the fleet's and the group's workflow call
 // besides.
 var FleetSteps = []string{"resolve-targets", "arrange", "report"}
@@ -45,6 +52,9 @@ var Listeners = []string{"wake"}
 
 // Names lists every function, the steps first.
 var Names = slices.Concat(Steps, FleetSteps, Listeners)
+
+// FlowNames lists every function of Alibaba Cloud.
+var FlowNames = slices.Concat(Steps, PluginSteps, Listeners)
 
 // Timeouts is how long each function may run. The workflow's tasks wait a
 // little longer, to hear the function's own answer.
@@ -57,6 +67,8 @@ var Timeouts = map[string]time.Duration{
 	"poll-status":   time.Minute,
 	"await":         30 * time.Second,
 	"tag":           time.Minute,
+	"start-plugin":  time.Minute,
+	"watch-plugin":  time.Minute,
 	"wake":          30 * time.Second,
 
 	"resolve-targets": 5 * time.Minute,
@@ -93,6 +105,20 @@ func Table(d Deps) map[string]step.Handler {
 		"tag": watch.Published("tag", step.New("tag", func(ctx context.Context, in tag.Input) (*run.Verdict, error) {
 			return tag.Do(ctx, c, m, in)
 		})),
+		"start-plugin": watch.Published("start-plugin", step.New("start-plugin", func(ctx context.Context, in startplugin.Input) (*run.Plugin, error) {
+			p, err := tool(c)
+			if err != nil {
+				return nil, err
+			}
+			return startplugin.Do(ctx, p, in)
+		})),
+		"watch-plugin": watch.Published("watch-plugin", step.New("watch-plugin", func(ctx context.Context, in watchplugin.Input) (*run.Plugin, error) {
+			p, err := tool(c)
+			if err != nil {
+				return nil, err
+			}
+			return watchplugin.Do(ctx, p, m, in)
+		})),
 		"resolve-targets": watch.Measured("resolve-targets", step.New("resolve-targets", func(ctx context.Context, in targets.Input) (*run.Targets, error) {
 			return targets.Do(ctx, c, time.Now(), in)
 		})),
@@ -106,4 +132,18 @@ func Table(d Deps) map[string]step.Handler {
 			return wake.Do(ctx, c, in)
 		}),
 	}
+}
+
+// tool is the provider as one that has a plug-in.
+func tool(c cloud.Provider) (interface {
+	cloud.Agent
+	cloud.Plugin
+}, error) {
+	if p, ok := c.(interface {
+		cloud.Agent
+		cloud.Plugin
+	}); ok {
+		return p, nil
+	}
+	return nil, fault.Input("policy.mode", "is plugin, which Alibaba Cloud alone has")
 }

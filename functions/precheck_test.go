@@ -13,7 +13,7 @@ import (
 	"github.com/quiesce/quiesce/shared/run"
 )
 
-func plan(t *testing.T, c *fakeCloud, request string) (run.Plan, error) {
+func plan(t *testing.T, c cloud.Provider, request string) (run.Plan, error) {
 	t.Helper()
 	return do[run.Plan](t, c, "precheck", `{"run":{"id":"run-1","startedAt":"2026-01-02T03:04:05Z"},"request":`+request+`}`)
 }

@@ -198,12 +198,13 @@ func names(t *testing.T, err error, field string) {
 
 func TestEveryFunctionIsInTheTable(t *testing.T) {
 	table := functions.Table(functions.Deps{Cloud: newCloud()})
-	for _, name := range functions.Names {
+	all := slices.Concat(functions.Names, functions.PluginSteps)
+	for _, name := range all {
 		if table[name] == nil || functions.Timeouts[name] == 0 {
 			t.Errorf("%s has no handler or no timeout", name)
 		}
 	}
-	if len(table) != len(functions.Names) || len(functions.Timeouts) != len(functions.Names) {
-		t.Errorf("got %d handlers and %d timeouts of %d names", len(table), len(functions.Timeouts), len(functions.Names))
+	if len(table) != len(all) || len(functions.Timeouts) != len(all) {
+		t.Errorf("got %d handlers and %d timeouts of %d names", len(table), len(functions.Timeouts), len(all))
 	}
 }

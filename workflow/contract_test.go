@@ -20,6 +20,7 @@ func rules() contract.Rules {
 	r := contract.Rules{
 		Integrations: []string{"arn:aws:states:::events:putEvents"},
 		Document:     reflect.TypeFor[run.State](),
+		Absent:       []string{"plugin", "failures.plugin"}, // Alibaba Cloud's
 		Raw:          []string{"request"},
 		Quiescing:    "RunPrescript",
 		Window:       []string{"Freeze", "Snapshot", "Thaw"},

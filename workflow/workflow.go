@@ -110,12 +110,18 @@ func parse(definition string, with map[string]string, functions []Function, arn 
 //go:embed snapshot.flow.yaml
 var cloudflow string
 
-// Flow returns the definition of one run in CloudFlow's language, with the
-// same substitutions.
+// Flow returns the definition of one run in CloudFlow's language: Snapshot with
+// another cloud's substitutions, and with the states in which that cloud's own
+// plug-in takes the set.
 func Flow() string { return cloudflow }
 
 // FlowFunctions returns every function that Flow calls, in the order of a run.
-func FlowFunctions() []Function { return Functions() }
+func FlowFunctions() []Function {
+	return append(Functions(),
+		Function{"start-plugin", "StartPluginFunctionArn", 60 * time.Second},
+		Function{"watch-plugin", "WatchPluginFunctionArn", 60 * time.Second},
+	)
+}
 
 // FlowMachine parses Flow with every function's name made by arn from its step
 // name, ready to be run by the local engine.

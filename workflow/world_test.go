@@ -78,7 +78,7 @@ func plan(onFailure string, freeze, filesystems bool) string {
 		list = `[{"mount":"/data","device":"259:1"}]`
 	}
 	return fmt.Sprintf(`{"runId":"run-1","target":{"provider":"aws","region":"eu-west-1","instanceId":"i-0abc"},
-		"policy":{"name":"gold","onFailure":%q,"freeze":{"enabled":%t}},"filesystems":%s}`, onFailure, freeze, list)
+		"policy":{"name":"gold","mode":"orchestrated","onFailure":%q,"freeze":{"enabled":%t}},"filesystems":%s}`, onFailure, freeze, list)
 }
 
 func verdict(outcome string) string {

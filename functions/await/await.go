@@ -45,8 +45,10 @@ func Do(ctx context.Context, c Provider, in Input) (*Output, error) {
 		return nil, fault.Input("set.snapshots", "is empty")
 	}
 	ids := in.Set.IDs()
-	if err := c.SaveToken(ctx, cloud.SetKey(ids), in.Token); err != nil {
-		return nil, err
+	for _, key := range cloud.SetKeys(in.Plan.Target.Provider, ids) {
+		if err := c.SaveToken(ctx, key, in.Token); err != nil {
+			return nil, err
+		}
 	}
 	out := &Output{}
 	members, err := c.Snapshots(ctx, ids)

@@ -70,7 +70,7 @@ func Check(in Input) error {
 	if err := p.Check(); err != nil {
 		return err
 	}
-	if p.Application.Unbuilt() {
+	if p.Application.Unbuilt() && !(p.Mode == policy.Plugin && p.Application.Kind == policy.VSS) {
 		return fault.Input("policy.application.kind", "is %s, which no run can do yet", p.Application.Kind)
 	}
 	return nil
@@ -107,7 +107,12 @@ func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	if err := spacing(ctx, c, plan, instance); err != nil {
 		return nil, err
 	}
-	if p.Application.Kind != policy.None || p.Freeze.Enabled {
+	switch {
+	case p.Mode == policy.Plugin:
+		if err := tool(ctx, c, plan, instance); err != nil {
+			return nil, err
+		}
+	case p.Application.Kind != policy.None || p.Freeze.Enabled:
 		if err := machine(ctx, c, plan, instance); err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/quiesce/quiesce/events"
@@ -109,6 +110,9 @@ func Conclude(s run.State) *run.Verdict {
 			}
 		}
 		v.Reason = why + ", the application may still be at rest; of the set: " + v.Reason
+	case unreleased(s):
+		v.Outcome = run.OutcomeFailedDirty
+		v.Reason = "it is not known whether the plug-in let the instance go: " + v.Reason
 	case v.Consistency == "":
 		v.Outcome = run.OutcomeFailedClean
 	case v.Consistency.Rank() < asked.Rank():
@@ -117,6 +121,22 @@ func Conclude(s run.State) *run.Verdict {
 		v.Outcome = run.OutcomeCompleted
 	}
 	return v
+}
+
+// unreleased reports that the provider's tool may have left the instance or its
+// application held: it said so, or nobody heard how it ended.
+func unreleased(s run.State) bool {
+	if s.Plugin != nil && (s.Plugin.Dirty || s.Failures.Plugin != nil && s.Plugin.State == run.PluginRunning) {
+		return true
+	}
+	if s.Failures.Plugin == nil {
+		return false
+	}
+	switch fault.Code(s.Failures.Plugin.Error) { // of a command that was never sent
+	case fault.InvalidInput, fault.AccessDenied, fault.Throttled, fault.AgentOffline, fault.InstanceNotFound, fault.InstanceNotRunning:
+		return false
+	}
+	return true
 }
 
 // paused reports that the application was touched and not released again.
@@ -159,7 +179,11 @@ func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, erro
 	if level == "" {
 		level = "none"
 	}
-	err := c.TagSnapshots(ctx, ids, map[string]string{
+	tags := map[string]string{}
+	if s.Plugin != nil {
+		maps.Copy(tags, s.Plan.Policy.Tags) // no call of ours has made the set
+	}
+	maps.Copy(tags, map[string]string{
 		cloud.TagRun:         s.Plan.RunID,
 		cloud.TagPolicy:      s.Plan.Policy.Name,
 		cloud.TagConsistency: level,
@@ -168,7 +192,7 @@ func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, erro
 		cloud.TagApp:         boolTag(v.Consistency == run.Application),
 		cloud.TagFs:          boolTag(v.Consistency.Rank() >= run.Filesystem.Rank() && s.Plan.Policy.Freeze.Enabled),
 	})
-	return len(ids), err
+	return len(ids), c.TagSnapshots(ctx, ids, tags)
 }
 
 // strays are the snapshots that a call may have made whose answer nobody heard.
@@ -191,6 +215,14 @@ func boolTag(b bool) string {
 	return "False"
 }
 
+// look is where a person begins who must look at the instance.
+func look(s run.State, v *run.Verdict) string {
+	if unreleased(s) {
+		return fault.Code(v.Code).NextMove()
+	}
+	return fault.ThawFailed.NextMove()
+}
+
 // announcements are the run's final events, after those of earlier steps that
 // nobody got out.
 func announcements(s run.State, v *run.Verdict) (list []events.Event) {
@@ -203,9 +235,9 @@ func announcements(s run.State, v *run.Verdict) (list []events.Event) {
 		list = append(list, telemetry.Deferred(who, s, now)...)
 	}
 	list = append(list, silent(who, s, now)...)
-	if s.Failures.Thaw != nil || paused(s) {
+	if s.Failures.Thaw != nil || paused(s) || unreleased(s) {
 		list = append(list, events.Event{Type: events.TypeThawFailed, Time: now, Detail: events.Thaw{
-			Subject: who, Code: v.Code, Reason: v.Reason, NextMove: fault.ThawFailed.NextMove(), Mounts: mounts(s),
+			Subject: who, Code: v.Code, Reason: v.Reason, NextMove: look(s, v), Mounts: mounts(s),
 		}})
 	}
 	final := map[run.Outcome]string{run.OutcomeCompleted: events.TypeCompleted, run.OutcomeDegraded: events.TypeDegraded}[v.Outcome]
@@ -251,7 +283,7 @@ func measures(s run.State, v *run.Verdict) []telemetry.Metric {
 		name = telemetry.SetDegraded
 	}
 	list := []telemetry.Metric{telemetry.Count(name)}
-	if s.Failures.Thaw != nil || paused(s) {
+	if s.Failures.Thaw != nil || paused(s) || unreleased(s) {
 		list = append(list, telemetry.Count(telemetry.ThawFailed))
 	}
 	return list

@@ -9,6 +9,7 @@ import (
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/telemetry"
 )
@@ -43,6 +44,9 @@ func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	if in := request.Policy.OptIn; instance.Tags[in.Key] != in.Value { // its run was refused, and is no reason to command it
 		return plan, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=%s", instance.ID, in.Key, in.Value)
 	}
+	if request.Policy.Mode == policy.Plugin { // which lets go by itself: no helper is there that could
+		return plan, nil
+	}
 	asset, err := c.Helper(ctx, instance.Arch)
 	if err != nil {
 		return plan, err
@@ -72,10 +76,12 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 	code, reason := fault.Internal, "the execution ended as "+in.Ended.Status+" before its verdict; "
 	next := "Look at the execution's history for why it broke off, and delete its snapshots."
 	alarm := false
-	switch fault.CodeOf(unreached) {
-	case "":
+	switch cause := fault.CodeOf(unreached); {
+	case cause == "" && plan.Policy.Mode == policy.Plugin:
+		reason += "the plug-in goes on by itself"
+	case cause == "":
 		reason += "the instance was let go"
-	case fault.InstanceNotOptedIn:
+	case cause == fault.InstanceNotOptedIn:
 		reason += "the instance may not be commanded, and was not"
 	default:
 		alarm, code, next = true, fault.ThawFailed, fault.ThawFailed.NextMove()

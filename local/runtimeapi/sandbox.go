@@ -125,22 +125,7 @@ func (h *Host) spawn(function string, f Function) (*sandbox, error) {
 
 // reap reads what the process writes until it has ended, then forgets it.
 func (s *sandbox) reap(streams ...io.Reader) {
-	var lines sync.WaitGroup
-	for _, stream := range streams {
-		lines.Go(func() {
-			r := bufio.NewReader(stream)
-			for {
-				line, err := r.ReadBytes('\n')
-				if line = []byte(strings.TrimRight(string(line), "\r\n")); len(line) > 0 {
-					s.host.cfg.Log(s.function, line)
-				}
-				if err != nil {
-					return
-				}
-			}
-		})
-	}
-	lines.Wait()
+	readLines(func(line []byte) { s.host.cfg.Log(s.function, line) }, streams...)
 	_ = s.cmd.Wait()
 	s.mu.Lock()
 	s.status = s.cmd.ProcessState.String()
@@ -148,6 +133,26 @@ func (s *sandbox) reap(streams ...io.Reader) {
 	s.forget()
 	close(s.exited)
 	_ = s.server.Close()
+}
+
+// readLines hands every line of the streams on until all have ended.
+func readLines(to func([]byte), streams ...io.Reader) {
+	var all sync.WaitGroup
+	for _, stream := range streams {
+		all.Go(func() {
+			r := bufio.NewReader(stream)
+			for {
+				line, err := r.ReadBytes('\n')
+				if line = []byte(strings.TrimRight(string(line), "\r\n")); len(line) > 0 {
+					to(line)
+				}
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func (s *sandbox) forget() {

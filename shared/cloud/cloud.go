@@ -65,6 +65,7 @@ type Instance struct {
 	Tags    map[string]string
 	Target  run.Target
 	Volumes []Volume
+	System  string // the operating system as the provider calls it; empty: it does not say
 }
 
 // Volume is one attached volume. Device is the name the provider gives the
@@ -229,6 +230,16 @@ type Tasks interface {
 // SetKey names a set by its members, whatever their order: an event about a
 // set lists all of them, and knows neither its run nor its tags.
 func SetKey(snapshotIDs []string) string { return slices.Min(snapshotIDs) }
+
+// SetKeys are the names under which the token of a set is to be kept. On
+// Alibaba Cloud each member's completion is an event of its own, so that each
+// is a name.
+func SetKeys(provider string, snapshotIDs []string) []string {
+	if provider == run.Aliyun {
+		return snapshotIDs
+	}
+	return []string{SetKey(snapshotIDs)}
+}
 
 // Tags by which a set is known.
 const (

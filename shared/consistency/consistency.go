@@ -31,6 +31,9 @@ func Judge(s run.State) Finding {
 	if miss := set(s); miss != nil {
 		return Finding{"", miss.reason, miss.code}
 	}
+	if s.Plugin != nil {
+		return told(s)
+	}
 	if miss := hold(s); miss != nil {
 		return Finding{run.Crash, miss.reason, miss.code}
 	}
@@ -73,6 +76,10 @@ func set(s run.State) *gap {
 		return caught("precheck", s.Failures.Precheck)
 	case s.Plan == nil:
 		return lacks(fault.Internal, "there is no plan")
+	case s.Set == nil && s.Failures.Plugin != nil:
+		return caught("the plug-in's command", s.Failures.Plugin)
+	case s.Set == nil && s.Plugin != nil:
+		return &gap{fault.Code(s.Plugin.Code), s.Plugin.Reason}
 	case s.Set == nil:
 		f := s.Failures
 		for _, step := range []struct {

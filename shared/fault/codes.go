@@ -39,7 +39,13 @@ const (
 	SnapshotOutcomeUnknown Code = "SnapshotOutcomeUnknown"
 	SnapshotFailed         Code = "SnapshotFailed"
 	SnapshotTimedOut       Code = "SnapshotTimedOut"
+	SnapshotQuotaExceeded  Code = "SnapshotQuotaExceeded"
 	ThawFailed             Code = "ThawFailed"
+	PluginRefused          Code = "PluginRefused"
+	PluginFailed           Code = "PluginFailed"
+	PluginScriptFailed     Code = "PluginScriptFailed"
+	PluginUntagged         Code = "PluginUntagged"
+	InstanceRoleMissing    Code = "InstanceRoleMissing"
 	Internal               Code = "Internal"
 )
 
@@ -86,6 +92,12 @@ var table = map[Code]entry{
 	SnapshotFailed:         {false, "Start a new run; the failed set is not restorable."},
 	SnapshotTimedOut:       {false, "Look at the snapshots in the console; the set may still complete."},
 	ThawFailed:             {true, "Look at the instance now: `quiesce-guest thaw`, else `fsfreeze -u`, else SysRq-j."},
+	SnapshotQuotaExceeded:  {false, "Delete snapshots that are no longer needed, or ask for a higher quota."},
+	PluginRefused:          {false, "Check the instance against what the plug-in needs: ESSD disks without multi-attach, its system's version, a way to the ECS API."},
+	PluginFailed:           {false, "Look at the instance and whether its filesystems take writes; the plug-in's log on it says more than its exit code."},
+	PluginScriptFailed:     {false, "Look at the application now, it may still be at rest: run the post-script by hand, then read its log."},
+	PluginUntagged:         {false, "Grant the instance's role ecs:TagResources; the set exists and says crash, because nothing more was written on it."},
+	InstanceRoleMissing:    {false, "Attach a RAM role with the plug-in's four rights to the instance (ecs:AttachInstanceRamRole), and start again."},
 	Internal:               {true, "Report it with the execution's history; the instance was released."},
 }
 

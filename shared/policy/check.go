@@ -30,6 +30,7 @@ func (p Policy) complaints() (c complaints) {
 	if !name.MatchString(p.Name) {
 		c.add("name", "wants 1-64 letters, digits, dots, dashes or underscores, got %q", p.Name)
 	}
+	c.mode(p)
 	c.optIn(p.OptIn)
 	c.application(p.Application)
 	c.freeze(p)
@@ -48,6 +49,36 @@ func (p Policy) complaints() (c complaints) {
 	c.within("completion.timeoutMinutes", p.Completion.TimeoutMinutes, 1, 1440)
 	c.written("tags", p.Tags)
 	return c
+}
+
+var role = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// mode checks what only one of the two can do. The plug-in quiesces by scripts
+// or by Windows' own writers, and freezes all that is mounted.
+func (c *complaints) mode(p Policy) {
+	switch p.Mode {
+	case Orchestrated:
+		if p.RamRole != "" {
+			c.add("ramRole", "is given, but mode is orchestrated")
+		}
+		return
+	case Plugin:
+	default:
+		c.add("mode", "wants orchestrated or plugin, got %q", string(p.Mode))
+		return
+	}
+	if !role.MatchString(p.RamRole) {
+		c.add("ramRole", "wants the name of the instance's RAM role, 1-64 letters, digits, dots, dashes or underscores, got %q", p.RamRole)
+	}
+	if kind := p.Application.Kind; kind != None && kind != Script && kind != VSS {
+		c.add("application.kind", "is %s, but in mode plugin wants script, vss or none", kind)
+	}
+	if p.Application.Retries > 0 {
+		c.add("application.retries", "is given, but in mode plugin a script runs once")
+	}
+	if len(p.Freeze.Mounts) > 0 {
+		c.add("freeze.mounts", "is given, but in mode plugin every mounted filesystem is frozen")
+	}
 }
 
 func (c *complaints) within(field string, got, least, most int) {

@@ -11,8 +11,10 @@ import (
 // Policy is what one run needs of a policy file. With its zero fields it means
 // Default: decode it from JSON, or start from Default, to have them filled in.
 type Policy struct {
-	Name        string            `json:"name"`  // 1-64 letters, digits, dots, dashes, underscores; default "default"
-	OptIn       OptIn             `json:"optIn"` // the tag without which an instance is not commanded
+	Name        string            `json:"name"`              // 1-64 letters, digits, dots, dashes, underscores; default "default"
+	Mode        Mode              `json:"mode"`              // orchestrated (default), plugin
+	RamRole     string            `json:"ramRole,omitempty"` // with mode plugin, and only then: the role of the instance that the plug-in acts with
+	OptIn       OptIn             `json:"optIn"`             // the tag without which an instance is not commanded
 	Application Application       `json:"application"`
 	Freeze      Freeze            `json:"freeze"`
 	Volumes     Volumes           `json:"volumes"`
@@ -20,6 +22,14 @@ type Policy struct {
 	Completion  Completion        `json:"completion"`
 	Tags        map[string]string `json:"tags,omitempty"` // put on every snapshot besides Quiesce's own, variables expanded; empty: none
 }
+
+// Mode is who takes the set.
+type Mode string
+
+const (
+	Orchestrated Mode = "orchestrated" // the workflow, with the helper on the instance (default)
+	Plugin       Mode = "plugin"       // Alibaba Cloud's own plug-in, in one command; on Alibaba Cloud alone
+)
 
 // OptIn is the tag by which an instance's owner lets it be commanded. Both
 // parts must match, and neither may be empty: nobody opts in by accident.
@@ -160,6 +170,7 @@ type Completion struct {
 func Default() Policy {
 	return Policy{
 		Name:        "default",
+		Mode:        Orchestrated,
 		OptIn:       OptIn{Key: "quiesce:opt-in", Value: "true"},
 		Application: Application{Kind: None, TimeoutSeconds: 10},
 		Freeze:      Freeze{Enabled: true, DeadlineSeconds: 60, Root: Refuse},

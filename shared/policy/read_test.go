@@ -43,7 +43,7 @@ var refusals = []struct {
 	{name: "an unknown field", text: "name: x\nfreez:\n  root: allow\n", schema: sees, want: "2:1: freez: is unknown: perhaps freeze"},
 	{name: "an unknown field inside", text: "name: x\nfreeze:\n  timeoutSeconds: 9\n", schema: sees, want: "3:3: freeze.timeoutSeconds: is unknown: wants one of enabled, mounts, deadlineSeconds, root"},
 	{name: "another case", text: "onfailure: fail\n", schema: sees, want: "1:1: onfailure: is unknown: perhaps onFailure"},
-	{name: "a retention, which is not built", text: "retention: {count: 3}\n", schema: sees, want: "1:1: retention: is unknown: wants one of $schema, name, optIn, application, freeze, volumes, onFailure, completion, tags, targets, schedules, maxConcurrency, maxErrors, startLateMinutes, group, groupBudgetSeconds, notification"},
+	{name: "a retention, which is not built", text: "retention: {count: 3}\n", schema: sees, want: "1:1: retention: is unknown: wants one of $schema, name, mode, ramRole, optIn, application, freeze, volumes, onFailure, completion, tags, targets, schedules, maxConcurrency, maxErrors, startLateMinutes, group, groupBudgetSeconds, notification"},
 
 	{name: "text for a number", text: "application:\n  timeoutSeconds: ten\n", schema: sees, want: `2:19: application.timeoutSeconds: wants a whole number, got "ten"`},
 	{name: "a fraction", text: "application:\n  retries: 1.5\n", schema: sees, want: "2:12: application.retries: wants a whole number, got 1.5"},

@@ -23,6 +23,7 @@ type State struct {
 	Freeze    *Freeze    `json:"freeze"`
 	Set       *Set       `json:"set"`
 	Thaw      *Thaw      `json:"thaw"`
+	Plugin    *Plugin    `json:"plugin"` // on Alibaba Cloud, in mode plugin
 	Status    *Status    `json:"status"`
 	Verdict   *Verdict   `json:"verdict"`
 	Failures  Failures   `json:"failures"`
@@ -245,6 +246,7 @@ type Failures struct {
 	Freeze       *Failure `json:"freeze"`
 	Snapshot     *Failure `json:"snapshot"`
 	Thaw         *Failure `json:"thaw"`
+	Plugin       *Failure `json:"plugin"`
 	PollStatus   *Failure `json:"pollStatus"`
 	Tag          *Failure `json:"tag"`
 }

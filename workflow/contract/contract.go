@@ -27,6 +27,7 @@ type Rules struct {
 	Fatal        bool                    // too large an output ends the execution: no Catch can name it
 	Codes        []string                // the closed set of fault codes, any of which any function may return
 	Document     reflect.Type            // the struct that the first state writes and every path leads into
+	Absent       []string                // its fields, by their path, that this definition has no use for
 	Raw          []string                // its fields that hold whatever was typed: no path may lead below them
 	Quiescing    string                  // the first state that touches the application
 	Window       []string                // the states of the frozen window in their order; the last one thaws

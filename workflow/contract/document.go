@@ -56,6 +56,9 @@ func (c *checker) skeleton() {
 			f := t.Field(i)
 			name, _ := tag(f)
 			at := append(slices.Clone(names), name)
+			if slices.Contains(c.r.Absent, strings.Join(at, ".")) {
+				continue
+			}
 			if !s.Parameters.Has(at...) {
 				c.found("document", s, "does not write $.%s", strings.Join(at, "."))
 			} else if f.Type.Kind() == reflect.Struct && f.Type.NumField() > 0 && f.Type.Field(0).IsExported() && !slices.Contains(c.r.Raw, name) {

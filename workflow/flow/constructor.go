@@ -87,6 +87,17 @@ func caught(v any) bool {
 	return true
 }
 
+// moved reads a member that is a copy of another place of the document.
+func moved(v any) (from string, ok bool) {
+	item := v.(yaml.MapSlice)[0]
+	text, _ := item.Value.(string)
+	if !strings.HasSuffix(fmt.Sprint(item.Key), ".$") {
+		return "", false
+	}
+	from, err := path(text)
+	return from, err == nil
+}
+
 // constant reads a member that evaluates nothing.
 func constant(v any) (any, bool) {
 	item := v.(yaml.MapSlice)[0]

@@ -93,7 +93,8 @@ func (f *fields) next(out map[string]any) {
 	out["Next"] = next
 }
 
-// pass writes the whole document if it is the first state, else one literal.
+// pass writes the whole document if it is the first state, else one literal or
+// a copy of another place.
 func (p *translation) pass(f *fields, out map[string]any, first bool) {
 	v := f.take("OutputConstructor")
 	if first {
@@ -105,13 +106,20 @@ func (p *translation) pass(f *fields, out map[string]any, first bool) {
 		return
 	}
 	var literal any
-	path := p.written(f.join("OutputConstructor"), v, func(item any) bool {
-		text, ok := constant(item)
-		literal = text
-		return ok
+	var from string
+	to := p.written(f.join("OutputConstructor"), v, func(item any) bool {
+		var fixed, copied bool
+		if literal, fixed = constant(item); !fixed {
+			from, copied = moved(item)
+		}
+		return fixed || copied
 	})
-	if path != "" {
-		out["Result"], out["ResultPath"] = literal, path
+	switch {
+	case to == "":
+	case from != "":
+		out["InputPath"], out["ResultPath"] = from, to
+	default:
+		out["Result"], out["ResultPath"] = literal, to
 	}
 }
 

@@ -1,0 +1,249 @@
+package runtimeapi
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// worker is one process of Function Compute with a Runtime API of its own.
+type worker struct {
+	host     *Compute
+	function string
+	load     int // invocations it was given; guarded by the host's lock
+
+	cmd    *exec.Cmd
+	server *http.Server
+	ready  chan struct{} // closed at the first poll
+	next   chan *order
+	exited chan struct{} // closed when the process has ended
+	once   sync.Once
+
+	mu     sync.Mutex
+	open   map[string]*order // by request id
+	status string            // how the process ended
+}
+
+// order is an invocation on its way through one process.
+type order struct {
+	*invocation
+	header   http.Header
+	answered chan struct{}
+	once     sync.Once
+}
+
+func (o *order) answer(output json.RawMessage, err error) {
+	o.once.Do(func() {
+		o.output, o.err = output, err
+		close(o.answered)
+	})
+}
+
+const computeVersion = "/2020-11-11/runtime"
+
+// spawn starts a process with no environment but its own.
+func (c *Compute) spawn(function string, f Function) (*worker, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{
+		host: c, function: function, load: 1, open: map[string]*order{},
+		ready: make(chan struct{}), next: make(chan *order), exited: make(chan struct{}),
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+computeVersion+"/invocation/next", w.poll)
+	mux.HandleFunc("POST "+computeVersion+"/invocation/{id}/response", w.response)
+	mux.HandleFunc("POST "+computeVersion+"/invocation/{id}/error", w.failure)
+	w.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	w.cmd = exec.Command(c.cfg.Binary)
+	w.cmd.Env = append([]string{
+		"FC_RUNTIME_API=" + l.Addr().String(),
+		"FC_FUNCTION_NAME=" + function,
+		"FC_FUNCTION_HANDLER=" + f.Handler,
+		"FC_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(cmp.Or(f.MemoryMB, 512)),
+		"FC_REGION=" + c.cfg.Region,
+		"FC_ACCOUNT_ID=" + c.cfg.Account,
+		"PATH=/usr/local/bin:/usr/bin:/bin",
+		"TZ=UTC",
+	}, f.Environment...)
+	separate(w.cmd)
+	out, err := w.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	errs, err := w.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		_ = l.Close()
+		return nil, errClosed
+	}
+	if err := w.cmd.Start(); err != nil {
+		_ = l.Close()
+		return nil, &Failed{Type: Unhandled, Message: "Error: " + err.Error()}
+	}
+	c.workers = append(c.workers, w)
+	c.wg.Go(func() { _ = w.server.Serve(l) })
+	c.wg.Go(func() { w.reap(out, errs) })
+	return w, nil
+}
+
+// reap reads what the process writes until it has ended, then forgets it.
+func (w *worker) reap(streams ...io.Reader) {
+	readLines(func(line []byte) { w.host.cfg.Log(w.function, line) }, streams...)
+	_ = w.cmd.Wait()
+	w.mu.Lock()
+	w.status = w.cmd.ProcessState.String()
+	w.mu.Unlock()
+	w.forget()
+	close(w.exited)
+	_ = w.server.Close()
+}
+
+func (w *worker) forget() {
+	w.host.mu.Lock()
+	defer w.host.mu.Unlock()
+	w.host.workers = slices.DeleteFunc(w.host.workers, func(o *worker) bool { return o == w })
+}
+
+// kill ends the process, by its own id, with all that it has started and all
+// that it works on. It must not be left to poll a server that is gone: the
+// runtime's library would do so without a pause.
+func (w *worker) kill() {
+	w.forget()
+	end(w.cmd)
+	<-w.exited
+}
+
+// started waits for the first poll.
+func (w *worker) started(limit time.Duration) error {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-w.ready:
+		return nil
+	case <-w.exited:
+		return w.died("")
+	case <-t.C:
+		return &Failed{Type: Unhandled, Message: fmt.Sprintf("the process did not ask for work within %v", limit)}
+	}
+}
+
+func (w *worker) died(id string) *Failed {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return &Failed{Type: Unhandled, Message: fmt.Sprintf("RequestId: %s Error: the process ended: %s", id, w.status)}
+}
+
+// serve hands one invocation to the process and waits for its answer, its
+// death or the function's timeout, which kills it.
+func (w *worker) serve(inv *invocation, f Function) (json.RawMessage, error) {
+	o := &order{invocation: &invocation{id: inv.id, payload: inv.payload}, header: w.header(inv.id, f), answered: make(chan struct{})}
+	timer := time.NewTimer(f.Timeout)
+	defer timer.Stop()
+	late := &Failed{Type: Unhandled, Message: fmt.Sprintf("RequestId: %s Function timed out after %v", inv.id, f.Timeout)}
+	select {
+	case w.next <- o:
+	case <-w.exited:
+		return nil, w.died(inv.id)
+	case <-timer.C:
+		w.kill()
+		return nil, late
+	}
+	select {
+	case <-o.answered:
+		return o.output, o.err
+	case <-w.exited:
+		return nil, w.died(inv.id)
+	case <-timer.C:
+		w.kill()
+		return nil, late
+	}
+}
+
+func (w *worker) header(id string, f Function) http.Header {
+	secrets, cfg := w.host.cfg.Secrets(), w.host.cfg
+	header := http.Header{}
+	for name, value := range map[string]string{
+		"Content-Type":           "application/octet-stream",
+		"x-fc-request-id":        id,
+		"x-fc-function-type":     "0",
+		"x-fc-function-deadline": strconv.FormatInt(time.Now().Add(f.Timeout).UnixMilli(), 10),
+		"x-fc-function-timeout":  strconv.Itoa(int(f.Timeout.Seconds())),
+		"x-fc-function-name":     w.function, "x-fc-function-handler": f.Handler,
+		"x-fc-function-memory": strconv.Itoa(cmp.Or(f.MemoryMB, 512)),
+		"x-fc-access-key-id":   secrets.ID, "x-fc-access-key-secret": secrets.Secret, "x-fc-security-token": secrets.Token,
+		"x-fc-region": cfg.Region, "x-fc-account-id": cfg.Account,
+		"x-fc-qualifier": "LATEST", "x-fc-version-id": "", "x-fc-retry-count": "0",
+	} {
+		header.Set(name, value)
+	}
+	return header
+}
+
+// poll holds the request until there is work: the library polls again at once.
+func (w *worker) poll(rw http.ResponseWriter, r *http.Request) {
+	w.once.Do(func() { close(w.ready) })
+	var o *order
+	select {
+	case o = <-w.next:
+	case <-r.Context().Done():
+		return
+	case <-w.exited:
+		return
+	}
+	w.mu.Lock()
+	w.open[o.id] = o
+	w.mu.Unlock()
+	for name, values := range o.header {
+		rw.Header()[name] = values
+	}
+	_, _ = rw.Write(o.payload)
+}
+
+// named takes the invocation that the path names out of those that are open.
+func (w *worker) named(rw http.ResponseWriter, r *http.Request) *order {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.open[r.PathValue("id")]
+	if o == nil {
+		rw.WriteHeader(http.StatusBadRequest)
+		return nil
+	}
+	delete(w.open, o.id)
+	return o
+}
+
+func (w *worker) response(rw http.ResponseWriter, r *http.Request) {
+	if o := w.named(rw, r); o != nil {
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxResponse))
+		if err != nil {
+			return
+		}
+		o.answer(body, nil)
+	}
+}
+
+func (w *worker) failure(rw http.ResponseWriter, r *http.Request) {
+	if o := w.named(rw, r); o != nil {
+		f := &Failed{}
+		body, _ := io.ReadAll(io.LimitReader(r.Body, maxResponse))
+		if json.Unmarshal(body, f) != nil || f.Type == "" {
+			f.Type = Unhandled
+		}
+		o.answer(nil, f)
+	}
+}
