@@ -115,27 +115,15 @@ func acs(r *http.Request) (signed, wire.Problem) {
 	}, ""
 }
 
-// Record is one call that arrived: who did what, and the code it was refused
-// with, if it was.
-type Record struct {
-	At      time.Time
-	Took    time.Duration // to the effect; latency comes on top
-	Service string
-	Action  string
-	Role    string
-	Step    string
-	Code    string
-}
-
 func (c *Cloud) record(call *wire.Call, code string) {
-	r := Record{call.At, time.Since(call.At), call.Service, call.Action, call.Role, call.Step, code}
+	r := call.Record(code)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, r)
 }
 
 // Calls returns every call so far in the order in which they had their effect.
-func (c *Cloud) Calls() []Record {
+func (c *Cloud) Calls() []wire.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.calls)

@@ -76,7 +76,7 @@ type Cloud struct {
 	random *rand.Rand
 	keys   map[string]key // by access key id
 	nonces map[string]bool
-	calls  []Record
+	calls  []wire.Record
 }
 
 type key struct{ role, secret, token string }

@@ -79,20 +79,11 @@ func (c *Cloud) authenticate(call *wire.Call, protocol wire.Protocol) error {
 	return nil
 }
 
-// Record is one call that arrived: who did what, and the code it was refused
-// with, if it was.
-type Record struct {
-	At      time.Time
-	Took    time.Duration // to the effect; latency comes on top
-	Service string
-	Action  string
-	Role    string
-	Step    string
-	Code    string
-}
+// Record is one call that arrived.
+type Record = wire.Record
 
 func (c *Cloud) record(call *wire.Call, code string) {
-	r := Record{call.At, time.Since(call.At), call.Service, call.Action, call.Role, call.Step, code}
+	r := call.Record(code)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, r)

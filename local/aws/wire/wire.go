@@ -43,6 +43,23 @@ func (c *Call) Decode(into any) error {
 	return nil
 }
 
+// Record is one call that arrived: who did what, and the code it was refused
+// with, if it was.
+type Record struct {
+	At      time.Time
+	Took    time.Duration // to the effect; latency comes on top
+	Service string
+	Action  string
+	Role    string
+	Step    string
+	Code    string
+}
+
+// Record is what is kept of a call that has had its effect.
+func (c *Call) Record(code string) Record {
+	return Record{c.At, time.Since(c.At), c.Service, c.Action, c.Role, c.Step, code}
+}
+
 // Reply is one answer on its way out.
 type Reply struct {
 	Status int

@@ -40,11 +40,12 @@ var codes = map[string]fault.Code{
 	"OperationDenied.NoSuchRight": fault.AccessDenied,
 
 	// Instances.
-	"InvalidInstanceId":          fault.InstanceNotFound, // and .NotFound
-	"InvalidInstanceIds":         fault.InstanceNotFound,
-	"InvalidInstance.NotFound":   fault.InstanceNotFound,
-	"IncorrectInstanceStatus":    fault.InstanceNotRunning,
-	"InvalidInstance.NotRunning": fault.InstanceNotRunning,
+	"InvalidInstanceId":                fault.InstanceNotFound, // and .NotFound
+	"InvalidInstanceIds":               fault.InstanceNotFound,
+	"InvalidInstance.NotFound":         fault.InstanceNotFound,
+	"IncorrectInstanceStatus":          fault.InstanceNotRunning,
+	"InvalidInstance.NotRunning":       fault.InstanceNotRunning,
+	"InvalidInstance.ClientNotRunning": fault.AgentOffline,
 
 	// Snapshots. The first two pass when the snapshots in progress are done.
 	"IncorrectDiskStatus.CreatingSnapshot": fault.SnapshotTooSoon,
@@ -60,6 +61,8 @@ var codes = map[string]fault.Code{
 	"SnapshotServiceUnavailable":           fault.Unavailable,
 
 	// Commands.
+	"InvalidInstance":         fault.CommandFailed, // .NotMatch: a text for another system
+	"CmdContent":              fault.CommandFailed,
 	"InvalidCommand":          fault.CommandFailed,
 	"InvalidCommandContent":   fault.CommandFailed,
 	"InvalidParameter":        fault.Internal, // a request that this package should not have made

@@ -43,6 +43,7 @@ func (p *Provider) Instance(ctx context.Context, id string) (cloud.Instance, err
 		ID:      id,
 		Running: i.Status == running,
 		State:   i.Status,
+		System:  i.OSName,
 		Arch:    arch,
 		Tags:    tagMap(i.Tags.Tag),
 		Target:  run.Target{Provider: "aliyun", Region: p.cfg.Region, InstanceID: id},

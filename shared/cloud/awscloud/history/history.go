@@ -12,31 +12,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"github.com/quiesce/quiesce/shared/history"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
-// Record is an execution as its history tells it.
-type Record struct {
-	RunID     string     `json:"runId"`
-	Status    string     `json:"status"` // RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED
-	StartedAt time.Time  `json:"startedAt"`
-	StoppedAt *time.Time `json:"stoppedAt,omitempty"`
-	Error     string     `json:"error,omitempty"`
-	Cause     string     `json:"cause,omitempty"`
-	States    []string   `json:"states"` // the path, in order
-	State     run.State  `json:"state"`  // the document as it was last
-	Events    int        `json:"-"`
-}
-
-// Passage is one state's visit, as it is told while a run goes on.
-type Passage struct {
-	State  string
-	Type   string // Task, Choice, Wait, ...
-	Done   bool   // it has been left, or it has failed
-	Failed string // the error that its Catch took
-	Took   time.Duration
-	After  run.State // the document as it is now, of one that has been left
-}
+// Record and Passage are what every provider's history is read into.
+type (
+	Record  = history.Record
+	Passage = history.Passage
+)
 
 // Look reads an execution's history once.
 func Look(ctx context.Context, client *sfn.Client, arn string) (*Record, error) {
