@@ -6,10 +6,10 @@ LAMBDA  := -tags lambda.norpc $(STRIP)
 SHARDS  ?= $(shell nproc)
 export CGO_ENABLED ?= 0
 
-.PHONY: help run test check build simulation simulation-test simulate dist package synth deploy lint-infra soak bench deps clean
+.PHONY: help run test check build simulation simulation-test simulate dist package package-aliyun synth deploy lint-infra soak bench deps clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: deps build ## Take, restore and check a snapshot on this machine.
 	bin/quiesce run $(ARGS)
@@ -23,9 +23,10 @@ check:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-build: ## Build the command, the Lambda binary and the helper for this machine into bin/.
+build: ## Build the command, the functions of both clouds and the helper for this machine into bin/.
 	$(GO) build -o bin/quiesce ./cmd/quiesce
 	$(GO) build $(LAMBDA) -o bin/bootstrap ./functions/lambda
+	$(GO) build $(STRIP) -o bin/main ./functions/fc
 	$(GO) build $(STRIP) -o bin/quiesce-guest ./guest
 
 simulation:
@@ -46,6 +47,13 @@ dist: # What the stack deploys: the functions, and the helper for both architect
 package: dist ## Build what is deployed, for both architectures, into dist/.
 	GOOS=linux GOARCH=amd64 $(GO) build -trimpath $(LAMBDA) -o dist/amd64/bootstrap ./functions/lambda
 	@ls -l dist/*/*
+
+package-aliyun: ## Build what is deployed on Alibaba Cloud into dist/: the archive of the functions, and the helper.
+	GOOS=linux GOARCH=amd64 $(GO) build -trimpath $(STRIP) -o dist/aliyun/code/main ./functions/fc
+	$(GO) run ./infra/aliyun/pack dist/aliyun/functions.zip dist/aliyun/code/main
+	@for arch in arm64 amd64; do \
+	  GOOS=linux GOARCH=$$arch $(GO) build -trimpath $(STRIP) -o dist/$$arch/quiesce-guest ./guest || exit 1; done
+	@ls -l dist/aliyun/functions.zip dist/aliyun/code/main dist/*/quiesce-guest
 
 node_modules: package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund && touch node_modules

@@ -121,7 +121,7 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 			"QUIESCE_HELPER_KEY_"+arch+"="+key, "QUIESCE_HELPER_SHA256_"+arch+"="+sum,
 		)}
 	}
-	a.host = runtimeapi.New(runtimeapi.Config{Binary: b.bootstrap, Functions: deployed, Log: a.metrics.Line})
+	a.host = runtimeapi.New(runtimeapi.Config{Binary: b.functions, Functions: deployed, Log: a.metrics.Line})
 	a.lambda = a.faults.Around(a.host)
 	m, err := workflow.Machine(busName, a.cloud.FunctionARN)
 	if err != nil {

@@ -14,20 +14,30 @@ import (
 
 // binaries are what a run needs besides this program.
 type binaries struct {
-	bootstrap string // every function of the workflow
+	functions string // every function of the workflow
 	helper    string // what runs on the instance
+}
+
+// deployables are the binaries that carry the functions, by cloud.
+var deployables = map[string]struct{ name, pkg, tags string }{
+	AWS:    {"bootstrap", "./functions/lambda", "lambda.norpc"},
+	Aliyun: {"main", "./functions/fc", ""},
 }
 
 // build finds the binaries in ready, or else beside this program, where `make
 // build` puts them together; elsewhere it builds them into dir, from the module
 // that is at hand.
-func build(ctx context.Context, ready, dir string) (binaries, error) {
+func build(ctx context.Context, cloud, ready, dir string) (binaries, error) {
+	d := deployables[cloud]
+	in := func(dir string) binaries {
+		return binaries{filepath.Join(dir, d.name), filepath.Join(dir, "quiesce-guest")}
+	}
 	if ready != "" {
-		return binaries{filepath.Join(ready, "bootstrap"), filepath.Join(ready, "quiesce-guest")}, nil
+		return in(ready), nil
 	}
 	if exe, err := os.Executable(); err == nil {
-		beside := binaries{filepath.Join(filepath.Dir(exe), "bootstrap"), filepath.Join(filepath.Dir(exe), "quiesce-guest")}
-		if isFile(beside.bootstrap) && isFile(beside.helper) {
+		beside := in(filepath.Dir(exe))
+		if isFile(beside.functions) && isFile(beside.helper) {
 			return beside, nil
 		}
 	}
@@ -35,9 +45,9 @@ func build(ctx context.Context, ready, dir string) (binaries, error) {
 	if err != nil {
 		return binaries{}, err
 	}
-	made := binaries{filepath.Join(dir, "bootstrap"), filepath.Join(dir, "quiesce-guest")}
+	made := in(dir)
 	for _, b := range []struct{ out, pkg, tags string }{
-		{made.bootstrap, "./functions/lambda", "lambda.norpc"}, {made.helper, "./guest", ""},
+		{made.functions, d.pkg, d.tags}, {made.helper, "./guest", ""},
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-tags", b.tags, "-o", b.out, b.pkg)
 		cmd.Dir = root

@@ -46,7 +46,7 @@ func Control(ctx context.Context, o Options, reverse bool, tell Progress) (_ *Tr
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	b, err := build(ctx, o.Binaries, s.dir())
+	b, err := build(ctx, AWS, o.Binaries, s.dir())
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ const (
 // Options of a local run. The zero value of a field takes the default that
 // Defaults gives it.
 type Options struct {
+	Cloud        string // AWS or Aliyun
 	App          string
 	PreScript    string
 	PostScript   string
@@ -71,7 +72,7 @@ const completion = 2 * time.Second
 func Defaults() Options {
 	p := policy.Default()
 	return Options{
-		App: Ledger, Timeout: p.Application.TimeoutSeconds, FS: disk.Ext4, Volumes: 2,
+		Cloud: AWS, App: Ledger, Timeout: p.Application.TimeoutSeconds, FS: disk.Ext4, Volumes: 2,
 		Deadline: p.Freeze.DeadlineSeconds, OnFailure: string(p.OnFailure),
 		AgentLatency: 50 * time.Millisecond, Completion: completion,
 	}
@@ -81,8 +82,12 @@ func Defaults() Options {
 // made.
 func (o Options) Check() error {
 	switch {
+	case o.Cloud != AWS && o.Cloud != Aliyun:
+		return problem.Input("--cloud", "wants aws or aliyun, got %q", o.Cloud)
 	case o.App != Ledger && o.App != None && o.App != Script && o.App != Document && !isServer(o.App):
 		return problem.Input("--app", "wants ledger, none, script, document or %s, got %q", strings.Join(names(servers), " or "), o.App)
+	case o.App == Document && o.Cloud != AWS:
+		return problem.Input("--app", "document is for --cloud aws, the other cloud has none")
 	case o.App != Script && (o.PreScript != "" || o.PostScript != ""):
 		return problem.Input("--pre-script", "is for --app script")
 	case o.FS != disk.Ext4 && o.FS != disk.XFS:
@@ -125,6 +130,9 @@ func (o Options) Policy(pre, post string) policy.Policy {
 	return p
 }
 
+// diskCalls are the disk services of both clouds and the calls that make a set.
+var diskCalls = []string{"ec2", "ecs", "CreateSnapshots", "CreateSnapshotGroup"}
+
 // ParseLatency reads DURATION, which is that of the disk service's calls, or
 // NAME=DURATION for an API, a service (ec2, ssm, events, states, s3) or "*".
 func ParseLatency(texts []string) (map[string]time.Duration, error) {
@@ -132,7 +140,7 @@ func ParseLatency(texts []string) (map[string]time.Duration, error) {
 	for _, text := range texts {
 		name, value, named := strings.Cut(text, "=")
 		if !named {
-			name, value = "ec2", text
+			name, value = diskCalls[0], text
 		}
 		d, err := time.ParseDuration(value)
 		if err != nil {
@@ -140,7 +148,9 @@ func ParseLatency(texts []string) (map[string]time.Duration, error) {
 		}
 		table[name] = d
 		if !named {
-			table["CreateSnapshots"] = d // it has a default of its own, which would hide this
+			for _, own := range diskCalls { // some have a default of their own, which would hide this
+				table[own] = d
+			}
 		}
 	}
 	return table, nil

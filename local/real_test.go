@@ -42,7 +42,7 @@ var built = sync.OnceValues(func() (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
-	for _, b := range []struct{ name, pkg string }{{"quiesce", "cmd/quiesce"}, {"bootstrap", "functions/lambda"}, {"quiesce-guest", "guest"}} {
+	for _, b := range []struct{ name, pkg string }{{"quiesce", "cmd/quiesce"}, {"bootstrap", "functions/lambda"}, {"main", "functions/fc"}, {"quiesce-guest", "guest"}} {
 		cmd := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", filepath.Join(dir, b.name), "../"+b.pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH)
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -3,7 +3,7 @@ package local
 import (
 	"time"
 
-	cloud "github.com/quiesce/quiesce/local/aws"
+	"github.com/quiesce/quiesce/local/aws/wire"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
@@ -55,10 +55,10 @@ type Call struct {
 
 // InWindow lists the calls of a window, without those of whoever only watches
 // the execution.
-func InWindow(calls []cloud.Record, began time.Time, frozenMs float64) (list []Call) {
+func InWindow(calls []wire.Record, began time.Time, frozenMs float64) (list []Call) {
 	for _, c := range calls {
 		at := float64(c.At.Sub(began).Microseconds()) / 1000
-		if c.Service != "states" && at >= 0 && at <= frozenMs {
+		if c.Service != "states" && c.Service != "fnf" && at >= 0 && at <= frozenMs {
 			list = append(list, Call{c.Action, at})
 		}
 	}

@@ -12,7 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/local/aws/emf"
 	"github.com/quiesce/quiesce/local/disk"
+	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	problem "github.com/quiesce/quiesce/shared/fault"
@@ -49,11 +51,11 @@ func Run(ctx context.Context, o Options, tell Progress) (report *Report, err err
 		err = errors.Join(err, s.close())
 	}()
 	tell.Say("%s", o)
-	b, err := build(ctx, o.Binaries, s.dir())
+	b, err := build(ctx, o.Cloud, o.Binaries, s.dir())
 	if err != nil {
 		return nil, err
 	}
-	a, err := openAccount(ctx, o, s, b)
+	a, err := openSite(ctx, o, s, b)
 	if err != nil {
 		return nil, err
 	}
@@ -116,18 +118,13 @@ func impossible() string {
 }
 
 // rehearse fills in the report, as far as it comes.
-func rehearse(ctx context.Context, o Options, s stage, a *account, tell Progress, r *Report) error {
+func rehearse(ctx context.Context, o Options, s stage, a site, tell Progress, r *Report) error {
 	volumes, err := a.rent(ctx, s, o.Volumes)
 	if err != nil {
 		return err
 	}
 	if err := s.furnish(ctx, volumes); err != nil {
 		return err
-	}
-	if o.App == Document {
-		if err := a.cloud.SSM.RegisterDocument(ledgerDocument, documentOf(s.scripts())); err != nil {
-			return err
-		}
 	}
 	if err := rest(ctx, settle); err != nil {
 		return err
@@ -164,18 +161,22 @@ func rehearse(ctx context.Context, o Options, s stage, a *account, tell Progress
 		}
 		r.judge(ledger.Verify(theCase(record.State, s, contents, acks)), contents)
 	}
-	a.account(r)
+	r.account(a.told())
 	return nil
 }
 
 // execute starts one execution by the service's own API and follows it.
 func (a *account) execute(ctx context.Context, o Options, s stage, tell Progress) (*history.Record, error) {
+	if o.App == Document {
+		if err := a.cloud.SSM.RegisterDocument(ledgerDocument, documentOf(s.scripts())); err != nil {
+			return nil, err
+		}
+	}
 	input, err := json.Marshal(run.Request{InstanceID: instanceID, Policy: s.policy(o)})
 	if err != nil {
 		return nil, err
 	}
-	name := "run-" + time.Now().UTC().Format("20060102-150405.000")
-	name = name[:19] + "-" + name[20:]
+	name := named()
 	started, err := a.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: &a.machine, Name: &name, Input: aws.String(string(input)),
 	})
@@ -270,23 +271,37 @@ func pause(state run.State, s stage, acks []ledger.Ack) ledger.Span {
 	return ledger.Pause(acks, over)
 }
 
-// account counts what reached the bus and the log.
-func (a *account) account(r *Report) {
-	if began := opened(r.Evidence); !began.IsZero() {
-		r.InWindow = InWindow(a.cloud.Calls(), began, r.FrozenMs)
-	}
-	r.Events = map[string]int{}
+// told counts what reached the bus and the log.
+func (a *account) told() telling {
+	t := telling{calls: a.cloud.Calls(), events: map[string]int{}}
 	for _, e := range a.cloud.Bus.Events() {
 		if e.Source == events.Source {
-			r.Events[e.DetailType]++
+			t.events[e.DetailType]++
 		}
 	}
+	t.metrics, t.unreached = measured(&a.metrics), never(a.faults)
+	return t
+}
+
+// measured names the metrics that the functions have logged.
+func measured(log *emf.Capture) []string {
 	seen := map[string]bool{}
-	for _, m := range a.metrics.Metrics() {
+	for _, m := range log.Metrics() {
 		seen[m.Name] = true
 	}
-	r.Metrics = names(seen)
-	for _, f := range a.faults.Unreached() {
-		r.Unreached = append(r.Unreached, f.String())
+	return names(seen)
+}
+
+// never lists the planned faults that did not happen.
+func never(plan *fault.Plan) (list []string) {
+	for _, f := range plan.Unreached() {
+		list = append(list, f.String())
 	}
+	return list
+}
+
+// named makes the name of an execution.
+func named() string {
+	name := "run-" + time.Now().UTC().Format("20060102-150405.000")
+	return name[:19] + "-" + name[20:]
 }

@@ -43,6 +43,7 @@ type line struct {
 	Status statusCmd `cmd:"" help:"Show how far a run is, or how it ended."`
 	List   listCmd   `cmd:"" help:"List the latest runs."`
 	Stop   stopCmd   `cmd:"" help:"Stop a run; the instance is let go by the janitor, or by its own deadline."`
+	Disk   diskCmd   `cmd:"" help:"Single disks on Alibaba Cloud: snapshot, list, policy, rollback, image."`
 	Policy policyCmd `cmd:"" help:"Check a policy file, or show what it means."`
 	Ledger ledgerCmd `cmd:"" hidden:""`
 }

@@ -18,6 +18,7 @@ import (
 
 type runCmd struct {
 	Output       string        `short:"o" enum:"text,json" default:"text" help:"text, or one JSON document."`
+	Cloud        string        `enum:"aws,aliyun" default:"aws" help:"The emulated cloud: aws or aliyun."`
 	App          string        `default:"ledger" help:"What writes, and who brings it to rest: the ledger by its own scripts (ledger), by nobody (none), by yours (script) or by a command document (document); or a real server by its adapter (mariadb, postgresql, redis)."`
 	PreScript    string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
 	PostScript   string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
@@ -50,6 +51,7 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	options := local.Defaults()
+	options.Cloud = c.Cloud
 	options.App, options.PreScript, options.PostScript = c.App, c.PreScript, c.PostScript
 	options.Timeout, options.Retries, options.Deadline = c.Timeout, c.Retries, c.Deadline
 	options.FS, options.Volumes, options.NoFreeze, options.OnFailure = c.FS, c.Volumes, c.NoFreeze, c.OnFailure

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +15,8 @@ import (
 	"github.com/quiesce/quiesce/guest/session"
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/plugin"
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/step"
@@ -86,4 +89,47 @@ type lookedUp struct {
 func (l *lookedUp) Instance(_ context.Context, id string) (cloud.Instance, error) {
 	l.id = id
 	return cloud.Instance{}, fault.New(fault.InstanceNotFound, "%s", id)
+}
+
+// What aliyun.md says to type is taken, and what it says of the plug-in's exit
+// codes is what is made of them.
+func TestAliyunPage(t *testing.T) {
+	text := page(t, "aliyun.md")
+	inputs := regexp.MustCompile("(?s)```json\n(.*?)```|--Input '(.*?)'").FindAllStringSubmatch(text, -1)
+	if len(inputs) != 2 {
+		t.Fatalf("found %d inputs", len(inputs))
+	}
+	for _, m := range inputs {
+		in := precheck.Input{Run: run.Run{ID: "by-hand"}}
+		err := step.Decode([]byte(m[1]+m[2]), &in.Request)
+		if err == nil {
+			err = precheck.Check(in)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", m[1]+m[2], err)
+		}
+	}
+	policies := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(policies) != 1 {
+		t.Fatalf("found %d policies", len(policies))
+	}
+	if _, err := policy.Read("aliyun.md", []byte(policies[0][1])); err != nil {
+		t.Error(err)
+	}
+	for code, exit := range plugin.Exits {
+		row := regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \| (.*)$`, code)).FindStringSubmatch(text)
+		if row == nil {
+			t.Errorf("no row tells of the exit code %d", code)
+			continue
+		}
+		if exit.Code != "" && !strings.Contains(row[1], "`"+string(exit.Code)+"`") {
+			t.Errorf("%d is %s, the page says %s", code, exit.Code, row[1])
+		}
+		if again := !strings.Contains(row[1], "| no |"); exit.Code != "" && again != (exit.Tries > 0) {
+			t.Errorf("%d is sent again %d times, the page says %s", code, exit.Tries, row[1])
+		}
+		if dirty := strings.Contains(row[1], "FailedDirty"); dirty != exit.Dirty {
+			t.Errorf("%d is dirty: %t, the page says %s", code, exit.Dirty, row[1])
+		}
+	}
 }

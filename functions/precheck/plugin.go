@@ -110,7 +110,7 @@ func look(ctx context.Context, c Cloud, p cloud.Plugin, shell cloud.Shell) (stri
 		case r.Done && (r.TimedOut || r.ExitCode != 0):
 			return "", errors.New("the command ended as " + r.Status)
 		case r.Done:
-			return plugin.Decode(r.Stdout), nil
+			return plugin.Decode(r.Stdout) + plugin.Decode(r.Stderr), nil
 		}
 		select {
 		case <-time.After(time.Second):

@@ -117,7 +117,7 @@ func concerns(f Fault, step, api string) bool {
 // stepOf is the workflow's step behind a function's deployed name, which may
 // carry a prefix: quiesce-run-prescript.
 func stepOf(function string) string {
-	for _, step := range Steps {
+	for _, step := range allSteps {
 		if function == step || strings.HasSuffix(function, "-"+step) {
 			return step
 		}

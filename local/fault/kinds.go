@@ -85,6 +85,11 @@ const BusDown Kind = "bus-down"
 // Steps in the order of a run, then what an event starts.
 var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", "poll-status", "await", "tag", "wake", "janitor"}
 
+// PluginSteps are those of Alibaba Cloud besides.
+var PluginSteps = []string{"start-plugin", "watch-plugin"}
+
+var allSteps = slices.Concat(Steps, PluginSteps)
+
 // main is the call by which a step does what it is for, on each cloud.
 var mainCalls = map[string][]string{
 	"precheck":      {"DescribeInstances"},
@@ -97,6 +102,8 @@ var mainCalls = map[string][]string{
 	"await":         {"PutObject"},
 	"wake":          {"SendTaskSuccess", "ReportTaskSucceeded"},
 	"tag":           {"CreateTags", "TagResources"},
+	"start-plugin":  {"RunCommand"},
+	"watch-plugin":  {"DescribeInvocationResults"},
 }
 
 // APIs are the calls that can be named as a target.
@@ -132,6 +139,9 @@ var (
 
 // KindsOf lists the kinds that can be planned for a step or an API.
 func KindsOf(target string) []Kind {
+	if target == PluginTarget {
+		return ofPlugin
+	}
 	step, api, both := strings.Cut(target, "/")
 	if both || slices.Contains(APIs, target) {
 		switch {
@@ -139,7 +149,7 @@ func KindsOf(target string) []Kind {
 			return ofCall
 		case slices.Contains(Operations[step], api):
 			return slices.Concat(ofMachine, hooks())
-		case !slices.Contains(Steps, step) || !slices.Contains(APIs, api):
+		case !slices.Contains(allSteps, step) || !slices.Contains(APIs, api):
 			return nil
 		}
 		kinds := slices.Concat(ofCall, hooks())
@@ -151,8 +161,11 @@ func KindsOf(target string) []Kind {
 		}
 		return kinds
 	}
-	if !slices.Contains(Steps, target) {
+	if !slices.Contains(allSteps, target) {
 		return nil
+	}
+	if slices.Contains(PluginSteps, target) {
+		return slices.Concat(ofFunction, ofMain)
 	}
 	kinds := slices.Concat(ofFunction, ofMain, ofWorld)
 	if slices.Contains(mainCalls[target], "SendCommand") || target == "precheck" {

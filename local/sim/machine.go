@@ -137,6 +137,28 @@ func (m *Machine) Serve(servers ...protocol.Found) {
 	m.servers = servers
 }
 
+// Run runs a script as a program on the machine does that is not the helper;
+// found tells whether there is one.
+func (m *Machine) Run(ctx context.Context, path string) (exitCode int, found bool) {
+	m.mu.Lock()
+	do := m.scripts[path]
+	m.mu.Unlock()
+	if do == nil {
+		return 127, false
+	}
+	if err := do(ctx, session.Script{Path: path}); err != nil {
+		return 1, true
+	}
+	return 0, true
+}
+
+// Has tells whether there is a script.
+func (m *Machine) Has(path string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.scripts[path] != nil
+}
+
 // Execute runs the helper's document: Verb, and Request as base64 of a
 // protocol.Request; or what was put in a user's document's place. There is no
 // shell for anything else.

@@ -10,6 +10,14 @@ import (
 	"github.com/quiesce/quiesce/shared/policy"
 )
 
+// plugged is a policy of mode plugin with a change.
+func plugged(with func(*policy.Policy)) func(*policy.Policy) {
+	return func(p *policy.Policy) {
+		p.Mode, p.RamRole = policy.Plugin, "Snapshotter"
+		with(p)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	script := func(pre string) func(*policy.Policy) {
 		return func(p *policy.Policy) {
@@ -71,6 +79,15 @@ func TestCheck(t *testing.T) {
 		{"a malformed volume", func(p *policy.Policy) { p.Volumes.ExcludeIDs = []string{"vol-XYZ"} }, "policy.volumes.excludeIds[0]"},
 		{"a reserved tag", func(p *policy.Policy) { p.Tags = map[string]string{"quiesce:run": "x"} }, "policy.tags.quiesce:run"},
 		{"a tag with a quote", func(p *policy.Policy) { p.Tags = map[string]string{"a": `"`} }, "policy.tags.a"},
+		{"a mode that is none", func(p *policy.Policy) { p.Mode = "magic" }, "policy.mode"},
+		{"the plug-in", plugged(func(*policy.Policy) {}), ""},
+		{"the plug-in and Windows' writers", plugged(func(p *policy.Policy) { p.Application.Kind = policy.VSS }), ""},
+		{"the plug-in without a role", plugged(func(p *policy.Policy) { p.RamRole = "" }), "policy.ramRole"},
+		{"the plug-in and a role with a comma", plugged(func(p *policy.Policy) { p.RamRole = "a,b" }), "policy.ramRole"},
+		{"the plug-in and a server", plugged(func(p *policy.Policy) { p.Application.Kind = policy.MariaDB }), "policy.application.kind"},
+		{"the plug-in and retries", plugged(func(p *policy.Policy) { script("/a")(p); p.Application.Retries = 1 }), "policy.application.retries"},
+		{"the plug-in and mounts", plugged(func(p *policy.Policy) { p.Freeze.Mounts = []string{"/data"} }), "policy.freeze.mounts"},
+		{"a role without the plug-in", func(p *policy.Policy) { p.RamRole = "a" }, "policy.ramRole"},
 		{"a completion of 0", func(p *policy.Policy) { p.Completion.TimeoutMinutes = 0 }, "policy.completion.timeoutMinutes"},
 	}
 	for _, tt := range tests {

@@ -122,6 +122,7 @@ var refusals = []struct {
 	{name: "schedules that meet across zones, in summer", text: fleet + "schedules:\n  - {expression: cron(0 1 * * ? *)}\n  - {expression: cron(0 3 * * ? *), timezone: Europe/Berlin}\n", want: "5:18: schedules[1].expression: fires together with schedule-1, first at 2026-03-29 03:00 CEST, 2026-03-29 01:00 UTC: an instance can be in one run at a time"},
 	{name: "schedules that meet on a leap day", text: fleet + "schedules:\n  - {expression: cron(0 1 L * ? *)}\n  - {expression: cron(0 1 29 FEB ? *)}\n", want: "5:18: schedules[1].expression: fires together with schedule-1, first at 2028-02-29 01:00 UTC: an instance can be in one run at a time"},
 
+	{name: "a group of the plug-in", text: "name: a\nmode: plugin\nramRole: R\ngroup: true\ntargets: {tags: {a: b}}\n", want: "2:7: mode: is plugin, but a group is held by the workflow"},
 	{name: "all at once", text: "name: a b\napplication: {kind: 5, preScript: /a}\nonFailure: ignore\nschedules:\n  - expression: cron(x)\n    timezone: Nowhere\n", schema: sees, want: `1:7: name: wants 1-64 letters, digits, dots, dashes or underscores, got "a b"
 2:21: application.kind: wants text, got 5: put it in quotes
 3:12: onFailure: wants degrade or fail, got "ignore"

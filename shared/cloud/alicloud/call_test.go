@@ -149,7 +149,7 @@ func TestReadsAreRepeated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, w := against(inTurn(c.answers...))
-				_, err := p.FindSet(t.Context(), "r1")
+				_, err := p.Group(t.Context(), "ssg-1", "i-1", "") // a read of one call
 				wantCode(t, err, c.want)
 				if len(w.seen) != c.calls {
 					t.Errorf("got %d calls, want %d", len(w.seen), c.calls)

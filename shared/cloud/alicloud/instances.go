@@ -43,7 +43,7 @@ func (p *Provider) Instance(ctx context.Context, id string) (cloud.Instance, err
 		ID:      id,
 		Running: i.Status == running,
 		State:   i.Status,
-		System:  i.OSName,
+		System:  cmp.Or(i.OSNameEn, i.OSName),
 		Arch:    arch,
 		Tags:    tagMap(i.Tags.Tag),
 		Target:  run.Target{Provider: "aliyun", Region: p.cfg.Region, InstanceID: id},
@@ -163,6 +163,13 @@ func list(ids []string) string {
 		panic(err) // strings alone
 	}
 	return string(text)
+}
+
+// unlist reads such a list; what is none is empty.
+func unlist(text string) []string {
+	var ids []string
+	_ = json.Unmarshal([]byte(text), &ids) // of the service's own making
+	return ids
 }
 
 // tagMap reads both spellings of a tag: groups answer with Key and Value,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"maps"
+	"slices"
 
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/ecs"
@@ -56,6 +57,7 @@ func (p *Provider) Group(ctx context.Context, id, instanceID, name string) (*clo
 		}
 		r.InstanceId, r.Name = instanceID, name
 	})
+	groups = slices.DeleteFunc(groups, func(g ecs.SnapshotGroup) bool { return id == "" && g.Name != name })
 	if err != nil || len(groups) == 0 {
 		return nil, translate(err, "look for the group %s%s", id, name)
 	}

@@ -130,6 +130,9 @@ func (p *Provider) FindSet(ctx context.Context, runID string) ([]cloud.TaggedSna
 	if err != nil {
 		return nil, translate(err, "find the set of run %s", runID)
 	}
+	if len(groups) == 0 {
+		return p.tagged(ctx, runID)
+	}
 	var set []cloud.TaggedSnapshot
 	for _, g := range groups {
 		for i, member := range membersOf(g) {
@@ -137,6 +140,23 @@ func (p *Provider) FindSet(ctx context.Context, runID string) ([]cloud.TaggedSna
 			maps.Copy(tags, tagMap(g.Snapshots.Snapshot[i].Tags.Tag))
 			set = append(set, cloud.TaggedSnapshot{Snapshot: member, Tags: tags, StartedAt: moment(g.CreationTime)})
 		}
+	}
+	return set, nil
+}
+
+// tagged are the snapshots that carry the run's tag themselves: those of a
+// group that no call of ours has made.
+func (p *Provider) tagged(ctx context.Context, runID string) ([]cloud.TaggedSnapshot, error) {
+	found, err := p.snapshots(ctx, func(r *ecs.DescribeSnapshotsRequest) {
+		r.Tag = &[]ecs.DescribeSnapshotsTag{{Key: cloud.TagRun, Value: runID}}
+	})
+	if err != nil {
+		return nil, translate(err, "find the snapshots of run %s", runID)
+	}
+	var set []cloud.TaggedSnapshot
+	for _, s := range found {
+		member := run.Snapshot{ID: s.SnapshotId, VolumeID: s.SourceDiskId, State: state(s.Status), Progress: s.Progress}
+		set = append(set, cloud.TaggedSnapshot{Snapshot: member, Tags: tagMap(s.Tags.Tag), StartedAt: moment(s.CreationTime)})
 	}
 	return set, nil
 }

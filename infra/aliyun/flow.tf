@@ -1,0 +1,63 @@
+# The definition is the very file that the local engine runs.
+locals {
+  arn = { for step, f in alicloud_fcv3_function.step : step => "acs:fc:${var.region}:${local.account}:functions/${f.function_name}/LATEST" }
+}
+
+resource "alicloud_ram_role" "flow" {
+  role_name                   = "${var.name}-flow"
+  description                 = "Quiesce: the flow"
+  assume_role_policy_document = local.trust["fnf"]
+}
+
+resource "alicloud_ram_policy" "flow" {
+  policy_name = "${var.name}-flow"
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [
+      {
+        Effect   = "Allow"
+        Action   = ["fc:InvokeFunction"]
+        Resource = [for step, f in alicloud_fcv3_function.step : "acs:fc:${var.region}:${local.account}:functions/${f.function_name}*" if step != "wake"]
+      },
+      { Effect = "Allow", Action = local.publish, Resource = "*" },
+    ]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "flow" {
+  role_name   = alicloud_ram_role.flow.role_name
+  policy_name = alicloud_ram_policy.flow.policy_name
+  policy_type = "Custom"
+}
+
+resource "alicloud_fnf_flow" "snapshot" {
+  name        = "${var.name}-snapshot"
+  description = "One consistent snapshot of one instance"
+  type        = "FDL"
+  role_arn    = alicloud_ram_role.flow.arn
+  definition = templatefile("${path.module}/../../workflow/snapshot.flow.yaml", {
+    PrecheckFunctionArn     = local.arn["precheck"]
+    RunPrescriptFunctionArn = local.arn["run-prescript"]
+    FreezeFunctionArn       = local.arn["freeze"]
+    SnapshotFunctionArn     = local.arn["snapshot"]
+    ThawFunctionArn         = local.arn["thaw"]
+    PollStatusFunctionArn   = local.arn["poll-status"]
+    AwaitFunctionArn        = local.arn["await"]
+    TagFunctionArn          = local.arn["tag"]
+    StartPluginFunctionArn  = local.arn["start-plugin"]
+    WatchPluginFunctionArn  = local.arn["watch-plugin"]
+    EventBusName            = alicloud_event_bridge_event_bus.quiesce.event_bus_name
+  })
+
+  depends_on = [alicloud_ram_role_policy_attachment.flow]
+}
+
+resource "alicloud_fnf_schedule" "snapshot" {
+  for_each        = var.schedules
+  flow_name       = alicloud_fnf_flow.snapshot.name
+  schedule_name   = each.key
+  description     = "Quiesce: ${each.key}"
+  cron_expression = each.value.cron
+  payload         = jsonencode(each.value.request)
+  enable          = true
+}

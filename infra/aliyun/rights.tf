@@ -1,0 +1,158 @@
+# What each function may call. The instances that may be commanded are bound to
+# the opt-in tag; what is read has no resources of its own in ECS. No function may
+# delete or reset anything.
+locals {
+  describe = ["ecs:DescribeInstances", "ecs:DescribeDisks", "ecs:DescribeInstanceTypes"]
+  follow   = ["ecs:DescribeCloudAssistantStatus", "ecs:DescribeInvocationResults", "ecs:StopInvocation"]
+  sets     = ["ecs:DescribeSnapshotGroups", "ecs:DescribeSnapshots"]
+  publish  = ["eventbridge:PutEvents"]
+  measure  = ["cms:PutCustomMetric"]
+
+  # reads stand without a resource, commands with the tag of the instance.
+  rights = {
+    precheck = {
+      reads    = concat(local.describe, local.follow, ["ecs:DescribeInstanceRamRole", "ecs:DescribeSnapshots"], local.publish, local.measure)
+      commands = ["ecs:RunCommand"]
+      writes   = []
+      objects  = { "oss:GetObject" = "helper/*" }
+    }
+    run-prescript = {
+      reads    = concat(local.follow, local.measure)
+      commands = ["ecs:RunCommand"]
+      writes   = []
+      objects  = {}
+    }
+    freeze = {
+      reads    = concat(local.follow, local.measure)
+      commands = ["ecs:RunCommand"]
+      writes   = []
+      objects  = {}
+    }
+    snapshot = {
+      reads    = concat(local.sets, local.measure)
+      commands = []
+      writes   = ["ecs:CreateSnapshotGroup", "ecs:CreateSnapshot", "ecs:TagResources"]
+      objects  = {}
+    }
+    thaw = {
+      reads    = concat(local.describe, local.follow, local.sets, local.publish, local.measure)
+      commands = ["ecs:RunCommand"]
+      writes   = ["ecs:TagResources"]
+      objects  = { "oss:GetObject" = "helper/*" }
+    }
+    poll-status = {
+      reads    = concat(["ecs:DescribeSnapshots"], local.publish, local.measure)
+      commands = []
+      writes   = []
+      objects  = {}
+    }
+    await = {
+      reads    = concat(["ecs:DescribeSnapshots", "fnf:ReportTaskSucceeded"], local.measure)
+      commands = []
+      writes   = []
+      objects  = { "oss:PutObject" = "tokens/*" }
+    }
+    tag = {
+      reads    = concat(local.sets, local.publish, local.measure)
+      commands = []
+      writes   = ["ecs:TagResources"]
+      objects  = {}
+    }
+    start-plugin = {
+      reads    = concat(["ecs:DescribeCloudAssistantStatus"], local.publish, local.measure)
+      commands = ["ecs:RunCommand"]
+      writes   = []
+      objects  = {}
+    }
+    watch-plugin = {
+      reads    = concat(["ecs:DescribeInvocationResults"], local.sets, local.publish, local.measure)
+      commands = []
+      writes   = []
+      objects  = {}
+    }
+    wake = {
+      reads    = concat(["fnf:ReportTaskSucceeded"], local.measure)
+      commands = []
+      writes   = []
+      objects  = { "oss:GetObject" = "tokens/*" }
+    }
+  }
+
+  # The four rights of the plug-in, for a role of the instances: it is made for
+  # whoever wants mode plugin, and attached by hand.
+  plugin_rights = ["ecs:DescribeSnapshot*", "ecs:CreateSnapshot*", "ecs:TagResources", "ecs:DescribeDisks"]
+}
+
+resource "alicloud_ram_role" "function" {
+  for_each                    = local.rights
+  role_name                   = "${var.name}-${each.key}"
+  description                 = "Quiesce: the function ${each.key}"
+  assume_role_policy_document = local.trust["fc"]
+}
+
+resource "alicloud_ram_policy" "function" {
+  for_each    = local.rights
+  policy_name = "${var.name}-${each.key}"
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = concat(
+      [{ Effect = "Allow", Action = each.value.reads, Resource = "*" }],
+      [{ Effect = "Allow", Action = ["log:PostLogStoreLogs"], Resource = "acs:log:${var.region}:${local.account}:project/${alicloud_log_project.functions.project_name}/*" }],
+      length(each.value.writes) == 0 ? [] : [{
+        Effect   = "Allow"
+        Action   = each.value.writes
+        Resource = [for kind in ["instance", "disk", "snapshot", "snapshotgroup"] : "acs:ecs:${var.region}:${local.account}:${kind}/*"]
+      }],
+      length(each.value.commands) == 0 ? [] : [
+        {
+          Effect    = "Allow"
+          Action    = each.value.commands
+          Resource  = "acs:ecs:${var.region}:${local.account}:instance/*"
+          Condition = { StringEquals = { "acs:ResourceTag/${var.opt_in.key}" = var.opt_in.value } }
+        },
+        { Effect = "Allow", Action = each.value.commands, Resource = "acs:ecs:${var.region}:${local.account}:command/*" },
+      ],
+      [for action, prefix in each.value.objects : {
+        Effect   = "Allow"
+        Action   = [action]
+        Resource = "acs:oss:*:${local.account}:${alicloud_oss_bucket.assets.bucket}/${prefix}"
+      }],
+    )
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "function" {
+  for_each    = local.rights
+  role_name   = alicloud_ram_role.function[each.key].role_name
+  policy_name = alicloud_ram_policy.function[each.key].policy_name
+  policy_type = "Custom"
+}
+
+resource "alicloud_ram_role" "plugin" {
+  role_name                   = "${var.name}-plugin"
+  description                 = "Quiesce: for instances whose sets the plug-in takes"
+  assume_role_policy_document = local.trust["ecs"]
+}
+
+resource "alicloud_ram_policy" "plugin" {
+  policy_name = "${var.name}-plugin"
+  policy_document = jsonencode({
+    Version   = "1"
+    Statement = [{ Effect = "Allow", Action = local.plugin_rights, Resource = "*" }]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "plugin" {
+  role_name   = alicloud_ram_role.plugin.role_name
+  policy_name = alicloud_ram_policy.plugin.policy_name
+  policy_type = "Custom"
+}
+
+locals {
+  trust = {
+    for service in ["fc", "fnf", "eventbridge", "ecs"] : service => jsonencode({
+      Version   = "1"
+      Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = ["${service}.aliyuncs.com"] } }]
+    })
+  }
+}

@@ -1,0 +1,196 @@
+package aliyun_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quiesce/quiesce/functions"
+	"github.com/quiesce/quiesce/local/aliyun"
+	"github.com/quiesce/quiesce/local/aliyun/ecs"
+	"github.com/quiesce/quiesce/local/aliyun/eventbridge"
+	"github.com/quiesce/quiesce/local/aws/wire"
+	"github.com/quiesce/quiesce/local/engine"
+	"github.com/quiesce/quiesce/local/instance"
+	"github.com/quiesce/quiesce/local/plugin"
+	"github.com/quiesce/quiesce/local/runtimeapi"
+	"github.com/quiesce/quiesce/local/sim"
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/cloud/alicloud"
+	"github.com/quiesce/quiesce/workflow"
+)
+
+// granted are the actions of each function.
+func granted(t *testing.T) map[string][]string {
+	t.Helper()
+	all := map[string][]string{}
+	for name, r := range read(t).local(t, "rights").AsValueMap() {
+		for _, part := range []string{"reads", "commands", "writes"} {
+			for _, v := range r.GetAttr(part).AsValueSlice() {
+				all[name] = append(all[name], v.AsString())
+			}
+		}
+		for action := range r.GetAttr("objects").AsValueMap() {
+			all[name] = append(all[name], action)
+		}
+	}
+	return all
+}
+
+// Every action is one that the provider calls somewhere.
+func TestActionsExistInTheCode(t *testing.T) {
+	var code strings.Builder
+	files, err := filepath.Glob("../../shared/cloud/alicloud/*.go")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code.Write(text)
+	}
+	for name, actions := range granted(t) {
+		if len(actions) == 0 {
+			t.Errorf("%s may do nothing", name)
+		}
+		for _, action := range actions {
+			service, call, ok := strings.Cut(action, ":")
+			called := service + ".Create" + call + "Request("
+			switch service {
+			case "oss":
+				called = call + "("
+			case "eventbridge":
+				called = "/openapi/putEvents"
+			}
+			if asked := action == "ecs:CreateSnapshot"; !asked && (!ok || !strings.Contains(code.String(), called)) {
+				t.Errorf("%s may %s, which no code calls", name, action)
+			}
+			if slices.Contains([]string{"ecs:DeleteSnapshot", "ecs:DeleteSnapshotGroup", "ecs:ResetDisk"}, action) || strings.Contains(action, "*") {
+				t.Errorf("%s may %s", name, action)
+			}
+		}
+		if sorted := slices.Compact(slices.Sorted(slices.Values(actions))); len(sorted) != len(actions) {
+			t.Errorf("%s is granted something twice: %v", name, actions)
+		}
+	}
+}
+
+// services are those of the emulated account as RAM names them.
+var services = map[string]string{"ecs": "ecs", "assistant": "ecs", "oss": "oss", "fnf": "fnf", "cms": "cms", "eventbridge": "eventbridge"}
+
+// A run in each mode calls nothing that its function is not granted.
+func TestRightsAreEnough(t *testing.T) {
+	may := granted(t)
+	used := map[string]map[string]bool{}
+	for _, request := range []string{
+		`{"instanceId":"` + instanceID + `"}`,
+		`{"instanceId":"` + instanceID + `","policy":{"mode":"plugin","ramRole":"quiesce-plugin"}}`,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			for _, c := range calls(t, request) {
+				action := services[c.Service] + ":" + c.Action
+				if c.Role == "operator" || c.Role == "workflow" || c.Role == plugin.Label {
+					continue
+				}
+				if used[c.Role] == nil {
+					used[c.Role] = map[string]bool{}
+				}
+				if used[c.Role][action] = true; !slices.Contains(may[c.Role], action) {
+					t.Errorf("%s calls %s, which it may not", c.Role, action)
+				}
+			}
+		})
+	}
+	for _, name := range functions.FlowNames {
+		if len(used[name]) == 0 {
+			t.Errorf("%s called nothing, so that this shows nothing of it", name)
+		}
+	}
+}
+
+const instanceID = "i-bp1234567890abcdef00"
+
+// calls runs the flow once over an emulated account.
+func calls(t *testing.T, request string) []wire.Record {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	flows, machine := engine.New(engine.Config{}), sim.New(sim.Config{})
+	a := aliyun.New(aliyun.Config{Disks: machine, Engine: flows, ECS: ecs.Config{Completion: 30 * time.Second}})
+	local := &runtimeapi.Local{Handlers: map[string]runtimeapi.Handler{}, Timeouts: functions.Timeouts}
+	defer func() {
+		a.Close()
+		flows.Close()
+		local.Wait()
+		must(machine.Close())
+	}()
+	const disk = "d-bp100000000000000aa"
+	must(machine.Create(t.Context(), disk, 1<<30, ""))
+	device, err := machine.Attach(t.Context(), disk)
+	must(err)
+	must(machine.Format(t.Context(), device, "ext4"))
+	must(machine.Mount(device, "/data"))
+	host := plugin.Host{Mounts: []string{"/data"}, Runs: machine.Has, Freeze: machine.Fsfreeze}
+	_, err = a.Rent(t.Context(), ecs.Instance{ID: instanceID, Role: "quiesce-plugin", Tags: map[string]string{cloud.TagOptIn: "true"}},
+		a.Tool(instanceID, speaking{machine}, host, false),
+		ecs.Disk{ID: disk, Device: device, Bytes: 1 << 30, Made: true, Path: device}, ecs.Disk{ID: "d-bp10000000000000root", System: true, Hollow: true})
+	must(err)
+	helper := []byte("the helper")
+	a.OSS.Put("assets", "helper/x", helper)
+	for _, name := range functions.FlowNames {
+		provider := alicloud.New(a.Client(name), alicloud.Options{AssetBucket: "assets", Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper/x", SHA256: strings.Repeat("ab", 32)}}})
+		meter := provider.Meter()
+		step := functions.Table(functions.Deps{Cloud: provider, Metrics: meter})[name]
+		local.Handlers[name] = func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
+			defer func() { must(meter.Flush(ctx)) }()
+			return step(ctx, payload)
+		}
+	}
+	const completed = `{"source":["acs.ecs"],"type":["ecs:Snapshot:CreateSnapshotCompleted"]}`
+	must(a.Listen("completion", completed, func(ctx context.Context, e eventbridge.Event) error {
+		var data struct{ SnapshotID string }
+		if err := json.Unmarshal(e.Data, &data); err != nil {
+			return err
+		}
+		_, err := local.Invoke(ctx, "wake", json.RawMessage(`{"detail":{"snapshots":[{"snapshot_id":"`+data.SnapshotID+`"}]}}`))
+		return err
+	}))
+	m, err := workflow.FlowMachine("default", a.FunctionARN)
+	must(err)
+	flows.Deploy("quiesce", []byte(workflow.Flow()), m, a.Tasks(local))
+	time.Sleep(time.Minute)
+	x, err := flows.Start("quiesce", "run-1", json.RawMessage(request))
+	must(err)
+	x, err = flows.Wait(t.Context(), x.ARN)
+	must(err)
+	if x.Status != engine.Succeeded {
+		t.Errorf("the run ended as %s: %s", x.Status, x.Error)
+	}
+	return a.Calls()
+}
+
+// speaking lets a machine without a shell answer as the shell text does.
+type speaking struct{ instance.Machine }
+
+func (m speaking) Execute(ctx context.Context, c instance.Command) instance.Result {
+	r := m.Machine.Execute(ctx, c)
+	if len(r.Stdout) > 0 {
+		r.Stdout = []byte(alicloud.Answer(string(r.Stdout)))
+	}
+	return r
+}

@@ -1,0 +1,123 @@
+package plugin
+
+import (
+	"context"
+	"time"
+)
+
+// manage is one command from its first line to its exit code. What is planned
+// to go wrong goes wrong where the documented code says that it does.
+func (m *Machine) manage(ctx context.Context, script string) *result {
+	r := &result{}
+	planned, degrade := m.Faults.Plugin()
+	c, err := read(script)
+	switch attached := m.Account.Role(m.ID); {
+	case err != nil:
+		return r.end(2, "%v", err)
+	case planned >= 1 && planned <= 4, planned == 13, planned == 14, planned == 16, planned == 255:
+		return r.end(planned, "planned")
+	case attached == "":
+		return r.end(13, "no RAM role is attached to the instance")
+	case attached != c.role:
+		return r.end(1, "the role %s is not attached", c.role)
+	}
+	application := m.quiesce(ctx, r, c, degrade)
+	if planned == 9 {
+		return r.end(9, "planned: a script could not be executed")
+	}
+	frozen, ok := m.freeze(ctx, c, planned == 11)
+	if !ok {
+		m.release(ctx, c, application)
+		return r.end(11, "the freeze failed")
+	}
+	id, members, err := m.Account.Group(ctx, m.ID, c.name, c.exclude)
+	if planned == 12 { // the tool's own timer lets go in the end
+		later := context.WithoutCancel(ctx)
+		time.AfterFunc(time.Duration(c.seconds)*time.Second, func() {
+			m.thaw(later, frozen)
+			m.release(later, c, application)
+		})
+		r.group(id)
+		return r.end(12, "planned: the thaw failed")
+	}
+	m.thaw(ctx, frozen)
+	released := m.release(ctx, c, application)
+	switch {
+	case err != nil:
+		return r.end(4, "%v", err)
+	case planned == 10 || !released:
+		r.group(id)
+		return r.end(10, "the post-script could not be executed")
+	case planned >= 5 && planned <= 8, planned == 15:
+		r.group(id)
+		return r.end(planned, "planned")
+	}
+	return m.label(ctx, r, c, id, members, application)
+}
+
+// quiesce runs the pre-script, or on Windows the writers. A script that the
+// tool would not run costs the application's consistency and is no failure.
+func (m *Machine) quiesce(ctx context.Context, r *result, c call, degrade bool) bool {
+	switch {
+	case degrade:
+		return false
+	case c.windows:
+		return c.writers
+	case !m.Host.Runs(c.pre) || !m.Host.Runs(c.post):
+		r.say("warning", "%s or %s is not there, not root's or not of mode 700", c.pre, c.post)
+		return false
+	}
+	return m.Host.Script(ctx, c.pre) == 0
+}
+
+// release runs the post-script of what was quiesced.
+func (m *Machine) release(ctx context.Context, c call, application bool) bool {
+	return !application || c.windows || m.Host.Script(ctx, c.post) == 0
+}
+
+// freeze holds every mount, or none of them.
+func (m *Machine) freeze(ctx context.Context, c call, fails bool) (frozen []string, ok bool) {
+	if c.windows || !c.freeze {
+		return nil, !fails
+	}
+	for _, mount := range m.Host.Mounts {
+		if fails || m.Host.Freeze(ctx, mount, true) != nil {
+			m.thaw(ctx, frozen)
+			return nil, false
+		}
+		frozen = append(frozen, mount)
+	}
+	return frozen, true
+}
+
+func (m *Machine) thaw(ctx context.Context, frozen []string) {
+	for i := len(frozen) - 1; i >= 0; i-- {
+		_ = m.Host.Freeze(ctx, frozen[i], false) // refused if somebody else has let go
+	}
+}
+
+// label writes what was reached on every snapshot.
+func (m *Machine) label(ctx context.Context, r *result, c call, id string, members []string, application bool) *result {
+	key := "FsConsistent"
+	switch {
+	case application:
+		key = "AppConsistent"
+		if c.windows {
+			key = "APPConsistent"
+		}
+	case !c.windows && !c.freeze:
+		key = ""
+	}
+	r.group(id)
+	if key != "" {
+		if err := m.Account.Write(ctx, members, key, "True"); err != nil {
+			return r.end(8, "%v", err)
+		}
+	}
+	r.say("info", "Finish whole Processes of Snapshot successfully")
+	return r
+}
+
+func (r *result) group(id string) {
+	r.log.WriteString(`[snapshotgroup="` + id + `"]`)
+}
