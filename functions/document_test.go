@@ -165,6 +165,9 @@ func TestPreScriptOfADocument(t *testing.T) {
 func TestPreScriptThatAJanitorOvertook(t *testing.T) {
 	for name, ended := range map[string]func(*protocol.Reply){
 		"the session is over": func(r *protocol.Reply) { r.Evidence.Phase = protocol.Released },
+		"the helper is gone": func(r *protocol.Reply) {
+			r.Evidence, r.Error = nil, &protocol.Failure{Code: fault.CommandFailed, Message: "no such file"}
+		},
 		"the session is gone": func(r *protocol.Reply) {
 			r.Evidence, r.Error = nil, &protocol.Failure{Code: fault.NoSession, Message: "none"}
 		},

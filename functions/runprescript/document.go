@@ -27,12 +27,12 @@ func byDocument(ctx context.Context, agent cloud.Agent, plan *run.Plan) (*run.Do
 		Execution:  30 * time.Second,
 		Request:    protocol.Request{Verb: protocol.Status, RunID: plan.RunID},
 	})
-	if err == nil && (reply.Evidence == nil || reply.Evidence.Phase != protocol.Quiesced) {
-		err = fault.New(fault.NoSession, "the session was ended while the document's pre-script ran")
+	if err == nil && reply.Evidence != nil && reply.Evidence.Phase == protocol.Quiesced {
+		return sent, nil
 	}
-	if err != nil {
-		document.Release(ctx, agent, plan)
-		return nil, err
+	document.Release(ctx, agent, plan)
+	if err != nil { // by another code the thaw would take the document for unsent
+		return nil, fault.Wrap(fault.NoSession, err, "nobody could tell whether the session outlived the document's pre-script")
 	}
-	return sent, nil
+	return nil, fault.New(fault.NoSession, "the session was ended while the document's pre-script ran")
 }
