@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/functions/runprescript"
 	"github.com/quiesce/quiesce/functions/tag"
 	"github.com/quiesce/quiesce/functions/thaw"
@@ -188,6 +189,22 @@ func TestPreScriptThatAJanitorOvertook(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where nobody comes after the janitor, a post-script that fails is told of.
+func TestTheJanitorTellsOfAPostScriptThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud()
+		c.helper, c.ends = opened, ending(map[string][]int{"post-script": {202}})
+		_, err := do[run.Thaw](t, c, "thaw", `{"run":{"id":"run-1"},"plan":null,"ended":{"status":"ABORTED"},
+			"request":{"instanceId":"i-0abc12345678def90","policy":{"application":{"kind":"document","document":"Ledger"}}}}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(c.bus, func(e events.Event) bool { return e.Type == events.TypeThawFailed }) {
+			t.Errorf("published %+v", c.bus)
+		}
+	})
 }
 
 // A session that another run keeps out sends nothing to the application that

@@ -29,6 +29,14 @@ func owed(in Input, e *protocol.Evidence) bool {
 	return sent || e != nil && e.Application != nil && e.Application.Kind == policy.ByDocument
 }
 
+// held is why the document may hold the application still; nil if it does not.
+func held(post *run.Document) error {
+	if post.LetGo() {
+		return nil
+	}
+	return post.Error.Err()
+}
+
 // documented are the metrics of the document's commands. The pause is that of
 // the clocks of those who sent them, the way to the instance and back included.
 func documented(pre *run.Prescript, post *run.Document) (list []telemetry.Metric) {

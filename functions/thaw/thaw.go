@@ -75,13 +75,14 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 		}
 	}
 	if in.Ended.unjudged() {
-		return thawed, conclude(ctx, c, metrics, in, nil)
+		return thawed, conclude(ctx, c, metrics, in, held(thawed.Document))
 	}
 	return thawed, nil
 }
 
-// ask sends the thaw; there may be evidence beside an error. What ended the hold is told, because only a thaw that
-// was sent after the snapshot call had returned proves the hold to its end.
+// ask sends the thaw; there may be evidence beside an error. What ended the hold
+// is told, because only a thaw that was sent after the snapshot call had
+// returned proves the hold to its end.
 func ask(ctx context.Context, c Cloud, in Input) (*protocol.Evidence, error) {
 	plan := in.Plan
 	request := &protocol.ThawRequest{Reason: "failure"}
