@@ -49,13 +49,14 @@ func TestPolicyExplainShowsDefaultsAndStarts(t *testing.T) {
 name: db
 targets: {tags: {backup: db}}
 schedules: [{name: nightly, expression: cron(30 2 * * ? *), timezone: Europe/Berlin}]
+retention: {within: 36h, weekly: 5}
 `)
 	code, out, err := quiesce(t, "policy", "explain", file, "--after", "2026-03-28T00:00:00Z")
 	if code != exitDone {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"deadlineSeconds: 60", "maxErrors: 100%", "nightly: cron(30 2 * * ? *)", "Europe/Berlin",
+		"deadlineSeconds: 60", "maxErrors: 100%", "within: 36h", "weekly: 5", "nightly: cron(30 2 * * ? *)", "Europe/Berlin",
 		"Sat 2026-03-28 02:30 CET", "Sat 2026-03-28 01:30",
 		"Mon 2026-03-30 02:30 CEST", "Mon 2026-03-30 00:30", // spring has no Sunday's
 		"Thu 2026-04-02 02:30 CEST",

@@ -73,9 +73,10 @@ func (d *deployment) makeSchedule(p policy.Document, name string, s policy.Sched
 	return nil
 }
 
-// fleetInput is the policy that a fleet is started with, but for when it starts and who is written to.
+// fleetInput is the policy that a fleet is started with, but for when it starts,
+// who is written to and what is kept.
 func fleetInput(p policy.Document) (input map[string]any, err error) {
-	p.Schema, p.Schedules, p.Notification = "", nil, nil
+	p.Schema, p.Schedules, p.Notification, p.Retention = "", nil, nil, policy.Retention{}
 	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ type Fleet struct {
 	Group              bool           `json:"group"`                  // default false; true: quiesce all targets, snapshot all, release all
 	GroupBudgetSeconds int            `json:"groupBudgetSeconds"`     // 5-300, default 30: with group, from the first quiesce until the last target must be released
 	Notification       []Notification `json:"notification,omitempty"` // empty: nobody is written to; events and metrics are published all the same
+	Retention          Retention      `json:"retention,omitzero"`     // empty: every set is kept
 }
 
 // Targets finds instances by id or by tag: each one that either finds is a

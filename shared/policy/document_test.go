@@ -12,7 +12,7 @@ import (
 
 func TestDocumentTravelsAsJSON(t *testing.T) {
 	var d policy.Document
-	text := `{"$schema":"x","name":"db","targets":{"tags":{"a":"b"}},"maxErrors":"5%","application":{"retries":2}}`
+	text := `{"$schema":"x","name":"db","targets":{"tags":{"a":"b"}},"maxErrors":"5%","application":{"retries":2},"retention":{"within":"1y6m","daily":7}}`
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ func (d Document) complaints(now time.Time) complaints {
 	c.within("startLateMinutes", d.StartLateMinutes, 1, 1440)
 	c.group(d)
 	c.notification(d.Notification)
+	c.retention(d.Retention, now)
 	return c
 }
 

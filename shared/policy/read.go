@@ -73,7 +73,11 @@ func ReadAt(name string, text []byte, now time.Time) (Document, error) {
 		return Document{}, r.problems
 	}
 	d := r.document(root)
-	for _, f := range d.complaints(now) {
+	complaints := d.complaints(now)
+	if r.places["retention"] != nil && d.Retention == (Retention{}) {
+		complaints.add("retention", keepsNothing) // decoded, it is as if it were not there
+	}
+	for _, f := range complaints {
 		if !r.spoiled(f.Field) {
 			r.refuse(r.place(f.Field), f.Field, "%s", f.Message)
 		}

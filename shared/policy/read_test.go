@@ -43,7 +43,7 @@ var refusals = []struct {
 	{name: "an unknown field", text: "name: x\nfreez:\n  root: allow\n", schema: sees, want: "2:1: freez: is unknown: perhaps freeze"},
 	{name: "an unknown field inside", text: "name: x\nfreeze:\n  timeoutSeconds: 9\n", schema: sees, want: "3:3: freeze.timeoutSeconds: is unknown: wants one of enabled, mounts, deadlineSeconds, root"},
 	{name: "another case", text: "onfailure: fail\n", schema: sees, want: "1:1: onfailure: is unknown: perhaps onFailure"},
-	{name: "a retention, which is not built", text: "retention: {count: 3}\n", schema: sees, want: "1:1: retention: is unknown: wants one of $schema, name, mode, ramRole, optIn, application, freeze, volumes, onFailure, completion, tags, targets, schedules, maxConcurrency, maxErrors, startLateMinutes, group, groupBudgetSeconds, notification"},
+	{name: "a field that is nothing's", text: "frequency: 3\n", schema: sees, want: "1:1: frequency: is unknown: wants one of $schema, name, mode, ramRole, optIn, application, freeze, volumes, onFailure, completion, tags, targets, schedules, maxConcurrency, maxErrors, startLateMinutes, group, groupBudgetSeconds, notification, retention"},
 
 	{name: "text for a number", text: "application:\n  timeoutSeconds: ten\n", schema: sees, want: `2:19: application.timeoutSeconds: wants a whole number, got "ten"`},
 	{name: "a fraction", text: "application:\n  retries: 1.5\n", schema: sees, want: "2:12: application.retries: wants a whole number, got 1.5"},
@@ -106,6 +106,21 @@ var refusals = []struct {
 	{name: "no address", text: "notification:\n  - email: you\n", want: `2:12: notification[0].email: wants an address such as dba@example.com, got "you"`},
 	{name: "no topic", text: "notification: [{topicArn: \"arn:aws:sqs:eu-west-1:123456789012:x\"}]\n", schema: sees, want: `1:27: notification[0].topicArn: wants an SNS topic's ARN, got "arn:aws:sqs:eu-west-1:123456789012:x"`},
 	{name: "an unknown outcome", text: "notification: [{email: a@example.com, on: [always]}]\n", schema: sees, want: `1:44: notification[0].on[0]: wants completed, degraded, failed or thaw-failed, got "always"`},
+
+	{name: "a retention by another's word", text: "retention: {last: 1, count: 3}\n", schema: sees, want: "1:22: retention.count: is unknown: wants one of last, within, hourly, daily, weekly, monthly, yearly, timezone"},
+	{name: "a negative retention", text: "retention: {daily: -1}\n", schema: sees, want: "1:20: retention.daily: wants 0-1000, got -1"},
+	{name: "a retention that is too large", text: "retention:\n  last: 1001\n", schema: sees, want: "2:9: retention.last: wants 0-1000, got 1001"},
+	{name: "a fraction of a week", text: "retention: {weekly: 1.5}\n", schema: sees, want: "1:21: retention.weekly: wants a whole number, got 1.5"},
+	{name: "an age that is none", text: "retention: {within: soon}\n", schema: sees, want: `1:21: retention.within: wants an age such as 30d, 36h or 1y6m, got "soon"`},
+	{name: "an age without a unit", text: "retention:\n  within: 30\n", schema: sees, want: "2:11: retention.within: wants an age such as 30d, 36h or 1y6m, got 30"},
+	{name: "an age of nothing", text: "retention: {within: 0d}\n", schema: sees, want: `1:21: retention.within: wants an age such as 30d, 36h or 1y6m, got "0d"`},
+	{name: "units in another order", text: "retention: {within: 6m1y}\n", schema: sees, want: `1:21: retention.within: wants an age such as 30d, 36h or 1y6m, got "6m1y"`},
+	{name: "an age of five digits", text: "retention: {within: 99999h}\n", schema: sees, want: `1:21: retention.within: wants numbers up to 9999, got "99999h"`},
+	{name: "an age beyond a century", text: "retention: {within: 100y1d}\n", want: "1:21: retention.within: wants at most 100y, got 100y1d"},
+	{name: "a retention's unknown zone", text: "retention: {last: 1, timezone: Mars/Olympus}\n", want: `1:32: retention.timezone: wants an IANA time zone such as Europe/Berlin, got "Mars/Olympus", which does not exist`},
+	{name: "a retention of nothing", text: "retention: {}\n", schema: sees, want: "1:12: retention: names nothing to keep: wants a number above 0 or an age; leave it out and every set is kept"},
+	{name: "a retention of zeroes", text: "retention:\n  last: 0\n", want: "1:1: retention: names nothing to keep: wants a number above 0 or an age; leave it out and every set is kept"},
+	{name: "a zone in which nothing is kept", text: "retention: {timezone: Asia/Tokyo}\n", schema: sees, want: "1:12: retention: names nothing to keep: wants a number above 0 or an age; leave it out and every set is kept"},
 
 	{name: "a zone that does not exist", text: fleet + "schedules:\n  - expression: cron(0 2 * * ? *)\n    timezone: Europe/Berlinn\n", want: `5:15: schedules[0].timezone: wants an IANA time zone such as Europe/Berlin, got "Europe/Berlinn", which does not exist`},
 	{name: "the machine's own zone", text: fleet + "schedules: [{expression: cron(0 2 * * ? *), timezone: Local}]\n", want: `3:55: schedules[0].timezone: wants an IANA time zone such as Europe/Berlin, got "Local", which does not exist`},
@@ -171,6 +186,9 @@ var accepted = []string{
 	"application: {kind: mariadb}\n",
 	"application: {kind: mariadb, optionFile: /etc/quiesce.cnf, mode: ftwrl, timeoutSeconds: 20, ftwrlWaitTimeout: 180, ftwrlWaitThreshold: 5, ftwrlWaitQueryType: update, killLongQueriesTimeout: 10, killLongQueryType: all}\n",
 	"application: {kind: redis, socket: /run/redis/redis.sock}\n",
+	"retention: {last: 1000}\n",
+	"retention: {last: 3, within: 1y2m3w4d5h, hourly: 24, daily: 7, weekly: 5, monthly: 12, yearly: 10, timezone: Europe/Berlin}\n",
+	"retention: {within: 100y}\n",
 }
 
 func TestReadTakes(t *testing.T) {
@@ -196,6 +214,7 @@ schedules:
     timezone: Europe/Berlin
 maxErrors: 20%
 notification: [{email: a@example.com}]
+retention: {within: 36h, weekly: 4}
 `
 	got, err := policy.ReadAt("db.yaml", []byte(text), now)
 	if err != nil {
@@ -208,6 +227,7 @@ notification: [{email: a@example.com}]
 	want.Targets.Tags = map[string]string{"ConsistentSnapshot": ""}
 	want.Schedules = []policy.Schedule{{Expression: "cron(30 3 * * ? *)", Timezone: "Europe/Berlin"}}
 	want.MaxErrors = policy.Tolerance{Value: 20, Percent: true}
+	want.Retention = policy.Retention{Within: policy.Age{Hours: 36}, Weekly: 4}
 	want.Notification = []policy.Notification{{Email: "a@example.com"}}
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

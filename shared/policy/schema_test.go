@@ -35,7 +35,7 @@ func leaves(t reflect.Type, path string) (list []string) {
 	for t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || t == reflect.TypeFor[policy.Tolerance]() {
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[policy.Tolerance]() || t == reflect.TypeFor[policy.Age]() {
 		return []string{path}
 	}
 	for i := range t.NumField() {

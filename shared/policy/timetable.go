@@ -40,10 +40,7 @@ func (s Schedule) Timetable() (*Timetable, error) {
 // read tells what is wrong with the zone from what is with the expression.
 func (s Schedule) read() (t *Timetable, zone, expression error) {
 	t = &Timetable{}
-	t.zone, zone = time.LoadLocation(s.Timezone)
-	if zone != nil || s.Timezone == "Local" {
-		zone = fmt.Errorf("wants an IANA time zone such as Europe/Berlin, got %q, which does not exist", s.Timezone)
-	}
+	t.zone, zone = location(s.Timezone)
 	inside, isCron := strings.CutPrefix(s.Expression, "cron(")
 	switch {
 	case s.Expression == "":

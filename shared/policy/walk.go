@@ -41,6 +41,8 @@ func (r *reader) value(n ast.Node, t reflect.Type, path string) (any, bool) {
 	switch {
 	case t == reflect.TypeFor[Tolerance]():
 		return r.tolerance(n, path)
+	case t == reflect.TypeFor[Age]():
+		return r.age(n, path)
 	case t.Kind() == reflect.Struct:
 		return r.structure(n, fields(t), path)
 	case t.Kind() == reflect.Map:
@@ -213,6 +215,17 @@ func (r *reader) tolerance(n ast.Node, path string) (any, bool) {
 		}
 	}
 	return r.wrong(n, path, `wants a number of instances such as 5, or a share such as "10%%", got %s`, called(n))
+}
+
+func (r *reader) age(n ast.Node, path string) (any, bool) {
+	s, ok := n.(*ast.StringNode)
+	if !ok {
+		return r.wrong(n, path, "wants an age such as 30d, 36h or 1y6m, got %s", called(n))
+	}
+	if _, err := ParseAge(s.Value); err != nil {
+		return r.wrong(n, path, "%v", err)
+	}
+	return s.Value, true
 }
 
 // called names what stands in the file, shortly.

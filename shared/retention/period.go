@@ -3,21 +3,23 @@ package retention
 import (
 	"fmt"
 	"time"
+
+	"github.com/quiesce/quiesce/shared/policy"
 )
 
 // period is a stretch of the calendar of which one set is kept.
 type period struct {
 	name  string // as an explanation has it: daily 2026-11-04
-	count func(Rule) int
+	count func(policy.Retention) int
 	label func(time.Time) string
 }
 
 var periods = []period{
-	{"hourly", func(r Rule) int { return r.Hourly }, hour},
-	{"daily", func(r Rule) int { return r.Daily }, func(t time.Time) string { return t.Format(time.DateOnly) }},
-	{"weekly", func(r Rule) int { return r.Weekly }, week},
-	{"monthly", func(r Rule) int { return r.Monthly }, func(t time.Time) string { return t.Format("2006-01") }},
-	{"yearly", func(r Rule) int { return r.Yearly }, func(t time.Time) string { return t.Format("2006") }},
+	{"hourly", func(r policy.Retention) int { return r.Hourly }, hour},
+	{"daily", func(r policy.Retention) int { return r.Daily }, func(t time.Time) string { return t.Format(time.DateOnly) }},
+	{"weekly", func(r policy.Retention) int { return r.Weekly }, week},
+	{"monthly", func(r policy.Retention) int { return r.Monthly }, func(t time.Time) string { return t.Format("2006-01") }},
+	{"yearly", func(r policy.Retention) int { return r.Yearly }, func(t time.Time) string { return t.Format("2006") }},
 }
 
 // hour carries the offset: an hour that a clock goes through twice is two.

@@ -10,25 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 )
-
-// Rule says how many sets of an instance under a policy are kept. What any of
-// its fields keeps is kept; the zero rule keeps everything. A period keeps its
-// best set: the newest of those of which most was proved.
-type Rule struct {
-	Last     int    `json:"last,omitempty"`     // so many of the newest
-	Within   Age    `json:"within,omitzero"`    // all that are younger, such as 30d or 1y6m
-	Hourly   int    `json:"hourly,omitempty"`   // one for each of so many hours that have any
-	Daily    int    `json:"daily,omitempty"`    // the same for days,
-	Weekly   int    `json:"weekly,omitempty"`   // ISO weeks,
-	Monthly  int    `json:"monthly,omitempty"`  // months
-	Yearly   int    `json:"yearly,omitempty"`   // and years
-	Timezone string `json:"timezone,omitempty"` // IANA name in which hours and days are told; empty: UTC
-}
-
-// IsZero reports a rule that keeps everything.
-func (r Rule) IsZero() bool { r.Timezone = ""; return r == Rule{} }
 
 // Set is what is known of the snapshots of one run.
 type Set struct {
@@ -89,8 +73,8 @@ const grace = 24 * time.Hour
 
 // Decide decides over all sets of the rule's policy, newest first. Those of
 // different instances do not count against each other.
-func Decide(rule Rule, now time.Time, sets []Set) ([]Decision, error) {
-	zone, err := time.LoadLocation(rule.Timezone)
+func Decide(rule policy.Retention, now time.Time, sets []Set) ([]Decision, error) {
+	zone, err := rule.Zone()
 	if err != nil {
 		return nil, fmt.Errorf("timezone: %w", err)
 	}
@@ -113,7 +97,7 @@ func Decide(rule Rule, now time.Time, sets []Set) ([]Decision, error) {
 
 // judge decides over the sets of one instance.
 type judge struct {
-	rule Rule
+	rule policy.Retention
 	now  time.Time
 	zone *time.Location
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -110,13 +111,13 @@ func TestDecisions(t *testing.T) {
 }
 
 // somehow makes a history and a rule by chance.
-func somehow(r *rand.Rand) (Rule, time.Time, []Set) {
-	rule := Rule{
+func somehow(r *rand.Rand) (policy.Retention, time.Time, []Set) {
+	rule := policy.Retention{
 		Last: r.IntN(4), Hourly: r.IntN(3), Daily: r.IntN(8), Weekly: r.IntN(5), Monthly: r.IntN(4), Yearly: r.IntN(3),
 		Timezone: []string{"", "Europe/Berlin", "America/New_York", "Pacific/Apia"}[r.IntN(4)],
 	}
 	if r.IntN(3) == 0 {
-		rule.Within = Age{Days: 1 + r.IntN(40)}
+		rule.Within = policy.Age{Days: 1 + r.IntN(40)}
 	}
 	if rule.IsZero() {
 		rule.Last = 1
@@ -196,7 +197,7 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-func sound(t *testing.T, seed uint64, rule Rule, now time.Time, decisions []Decision) {
+func sound(t *testing.T, seed uint64, rule policy.Retention, now time.Time, decisions []Decision) {
 	t.Helper()
 	best := map[string]*Decision{}
 	for i, d := range decisions {
@@ -217,28 +218,8 @@ func sound(t *testing.T, seed uint64, rule Rule, now time.Time, decisions []Deci
 	}
 }
 
-func TestAge(t *testing.T) {
-	for text, want := range map[string]Age{
-		"30d": {Days: 30}, "36h": {Hours: 36}, "1y6m": {Years: 1, Months: 6}, "2w1d": {Weeks: 2, Days: 1}, "1y2m3w4d5h": {1, 2, 3, 4, 5},
-	} {
-		got, err := ParseAge(text)
-		if err != nil || got != want || got.String() != text {
-			t.Errorf("%s: got %+v (%s), %v", text, got, got, err)
-		}
-	}
-	for _, text := range []string{"", "0d", "d", "30", "30 d", "1d1y", "1d2d", "-1d", "1.5d", "99999d", "30D", "1y6mx"} {
-		if got, err := ParseAge(text); err == nil {
-			t.Errorf("%q: got %+v", text, got)
-		}
-	}
-	// A month before the last of March is the third of it: February has no 31st.
-	if got := (Age{Months: 1}).Before(time.Date(2026, 3, 31, 0, 0, 0, 0, time.UTC)); got.Format(time.DateOnly) != "2026-03-03" {
-		t.Errorf("got %s", got)
-	}
-}
-
 func TestUnknownTimezone(t *testing.T) {
-	if _, err := Decide(Rule{Last: 1, Timezone: "Mars/Olympus"}, time.Now(), nil); err == nil || !strings.Contains(err.Error(), "timezone") {
+	if _, err := Decide(policy.Retention{Last: 1, Timezone: "Mars/Olympus"}, time.Now(), nil); err == nil || !strings.Contains(err.Error(), "timezone") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package retention
+package policy
 
 import (
 	"encoding/json"

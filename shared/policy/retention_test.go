@@ -1,0 +1,28 @@
+package policy_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/policy"
+)
+
+func TestAge(t *testing.T) {
+	for text, want := range map[string]policy.Age{
+		"30d": {Days: 30}, "36h": {Hours: 36}, "1y6m": {Years: 1, Months: 6}, "2w1d": {Weeks: 2, Days: 1}, "1y2m3w4d5h": {1, 2, 3, 4, 5},
+	} {
+		got, err := policy.ParseAge(text)
+		if err != nil || got != want || got.String() != text {
+			t.Errorf("%s: got %+v (%s), %v", text, got, got, err)
+		}
+	}
+	for _, text := range []string{"", "0d", "d", "30", "30 d", "1d1y", "1d2d", "-1d", "1.5d", "99999d", "30D", "1y6mx"} {
+		if got, err := policy.ParseAge(text); err == nil {
+			t.Errorf("%q: got %+v", text, got)
+		}
+	}
+	// A month before the last of March is the third of it: February has no 31st.
+	if got := (policy.Age{Months: 1}).Before(time.Date(2026, 3, 31, 0, 0, 0, 0, time.UTC)); got.Format(time.DateOnly) != "2026-03-03" {
+		t.Errorf("got %s", got)
+	}
+}
