@@ -60,6 +60,7 @@ func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.
 		reply.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	}
 	reply.Header.Set("X-Amzn-Requestid", call.ID)
+	reply.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	if err := wire.Sleep(ctx, c.latency(call.Service, call.Action)+call.Planned.Slow); err != nil {
 		return wire.Reply{}, err
 	}

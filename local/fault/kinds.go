@@ -108,9 +108,10 @@ var mainCalls = map[string][]string{
 
 // APIs are the calls that can be named as a target.
 var APIs = []string{
-	"CancelCommand", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "DescribeCloudAssistantStatus",
-	"DescribeDisks", "DescribeInstanceInformation", "DescribeInstances", "DescribeInvocationResults",
-	"DescribeInvocations", "DescribeSnapshotGroups", "DescribeSnapshots", "DescribeVolumes", "GetCommandInvocation",
+	"CancelCommand", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "DeleteSnapshot", "DescribeCloudAssistantStatus",
+	"DescribeDisks", "DescribeImages", "DescribeInstanceInformation", "DescribeInstances", "DescribeInvocationResults",
+	"DescribeInvocations", "DescribeLockedSnapshots", "DescribeSnapshotAttribute", "DescribeSnapshotGroups", "DescribeSnapshots",
+	"DescribeVolumes", "GetCommandInvocation",
 	"InvokeCommand", "PutEvents", "PutObject", "ReportTaskSucceeded", "RunCommand", "SendCommand", "SendTaskSuccess",
 	"StopInvocation", "TagResources",
 }

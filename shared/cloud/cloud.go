@@ -253,7 +253,9 @@ const (
 	TagFrozenMs    = "quiesce:frozen-ms"
 	TagApp         = "AppConsistent"
 	TagFs          = "FsConsistent"
-	TagOptIn       = "quiesce:opt-in" // on the instance: it may be commanded
+	TagTest        = "quiesce:restore-test" // how the last restore test of the set ended
+	TagDeleting    = "quiesce:deleting"     // the deletion of its set has begun, and when; it is no set any more
+	TagOptIn       = "quiesce:opt-in"       // on the instance: it may be commanded
 )
 
 var notInTags = regexp.MustCompile(`[^\p{L}\p{Z}\p{N}_.:/=+\-@]+`)

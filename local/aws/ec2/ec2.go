@@ -49,6 +49,7 @@ type EC2 struct {
 	volumes   map[string]*volume
 	snapshots map[string]*snapshot
 	order     []string // snapshot ids, oldest first
+	images    []image
 	closed    bool
 }
 
@@ -101,7 +102,7 @@ func (e *EC2) Protocol() wire.Protocol { return wire.Query }
 // Limit is the published request bucket of an action.
 func (e *EC2) Limit(c *wire.Call) (string, wire.Limit) {
 	switch c.Action {
-	case "CreateSnapshots", "CreateSnapshot", "DeleteSnapshot":
+	case "CreateSnapshots", "CreateSnapshot", "DeleteSnapshot", "ModifySnapshotAttribute":
 		return c.Action, wire.Limit{Capacity: 100, Refill: 5}
 	case "CreateTags", "DeleteTags":
 		return c.Action, wire.Limit{Capacity: 100, Refill: 10}
@@ -132,6 +133,12 @@ func (e *EC2) Do(ctx context.Context, c *wire.Call) (wire.Reply, error) {
 		"CreateTags":        e.createTags,
 		"DeleteTags":        e.deleteTags,
 		"DescribeTags":      e.describeTags,
+
+		"LockSnapshot":              e.lockSnapshot,
+		"DescribeLockedSnapshots":   e.describeLockedSnapshots,
+		"ModifySnapshotAttribute":   e.modifySnapshotAttribute,
+		"DescribeSnapshotAttribute": e.describeSnapshotAttribute,
+		"DescribeImages":            e.describeImages,
 	}[c.Action]
 	if do == nil {
 		return wire.Reply{}, wire.Bad("InvalidAction", "The action %s is not valid for this web service.", c.Action)

@@ -28,6 +28,8 @@ type snapshot struct {
 	fails       bool
 	ended       bool // the end was reached and announced
 	timer       *time.Timer
+	lock        *lock
+	shared      []string // accounts, or "all"
 }
 
 func (s *snapshot) state(now time.Time) string {
@@ -263,6 +265,9 @@ func (e *EC2) FailSnapshots(volume string) {
 func (e *EC2) deleteSnapshot(ctx context.Context, _ *wire.Call, q query) (any, error) {
 	e.mu.Lock()
 	s, err := e.snapshot(q.text("SnapshotId"))
+	if err == nil {
+		err = e.held(s, time.Now())
+	}
 	if err != nil {
 		e.mu.Unlock()
 		return nil, err

@@ -51,7 +51,10 @@ type Provider struct {
 	tasks   *sfn.Client
 }
 
-var _ cloud.Provider = (*Provider)(nil)
+var (
+	_ cloud.Provider = (*Provider)(nil)
+	_ cloud.Keeper   = (*Provider)(nil)
+)
 
 // New makes the provider of the configuration's Region. Whatever the
 // configuration says of retries, reads are retried a bounded number of times

@@ -16,6 +16,8 @@ import (
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/local/aws"
@@ -47,6 +49,7 @@ var (
 		cloudtest.SaveToken: "PutObject",
 		cloudtest.FindToken: "GetObject",
 		cloudtest.EndWait:   "SendTaskSuccess",
+		cloudtest.Delete:    "DeleteSnapshot",
 
 		cloudtest.ReadDocument: "GetDocument",
 	}
@@ -89,7 +92,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 		Document: "Quiesce", DocumentHash: sum(document),
 	})
 	return cloudtest.Harness{
-		Provider: provider,
+		Provider: provider, Keeper: provider,
 		Running: cloudtest.Target{
 			ID: running, Arch: "arm64", Tags: tags, Boot: "vol-0123456789abcdef0", Data: []string{"vol-0123456789abcdef1", "vol-0123456789abcdef2"},
 		},
@@ -109,6 +112,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 		Agent:  func(online bool) { account.SSM.SetOnline(running, online) },
 		Wait:   func() (string, func() bool) { return waiting(t, states) },
 		Refuse: func(n int) { bus.refuse = &n },
+		Hold:   func(how cloudtest.Hold, id string) { hold(t, account, how, id) },
 		Fetch: func(url string) ([]byte, error) {
 			response, err := (&http.Client{Transport: account.Transport()}).Get(url)
 			if err != nil {
@@ -128,6 +132,26 @@ func emulated(t *testing.T) cloudtest.Harness {
 			}
 			return list
 		},
+	}
+}
+
+// hold keeps a snapshot as its owner would.
+func hold(t *testing.T, account *aws.Cloud, how cloudtest.Hold, id string) {
+	t.Helper()
+	owner := awsec2.NewFromConfig(account.Client("owner"))
+	var err error
+	switch how {
+	case cloudtest.Locked:
+		_, err = owner.LockSnapshot(t.Context(), &awsec2.LockSnapshotInput{SnapshotId: &id, LockMode: types.LockModeGovernance, LockDuration: sdk.Int32(30)})
+	case cloudtest.Shared:
+		_, err = owner.ModifySnapshotAttribute(t.Context(), &awsec2.ModifySnapshotAttributeInput{
+			SnapshotId: &id, Attribute: types.SnapshotAttributeNameCreateVolumePermission, OperationType: types.OperationTypeAdd, UserIds: []string{"210987654321"},
+		})
+	case cloudtest.Imaged:
+		account.EC2.AddImage("ami-0123456789abcdef0", id)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

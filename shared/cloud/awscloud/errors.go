@@ -62,6 +62,8 @@ var codes = map[string]fault.Code{
 	"IncorrectState":                        fault.SnapshotRefused,
 	"InvalidSnapshot.NotFound":              fault.SnapshotFailed,
 	"InvalidSnapshotID.Malformed":           fault.SnapshotFailed,
+	"InvalidSnapshot.InUse":                 fault.SnapshotRefused, // an image is made of it
+	"OperationNotPermitted":                 fault.SnapshotRefused, // it is locked
 
 	// Commands. The agent is not registered, or its instance not running.
 	"InvalidInstanceId":         fault.AgentOffline,

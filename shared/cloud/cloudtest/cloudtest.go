@@ -17,6 +17,7 @@ import (
 // levers by which the suite troubles it.
 type Harness struct {
 	Provider cloud.Provider
+	Keeper   cloud.Keeper
 
 	Running Target // its agent answers
 	Stopped string
@@ -45,6 +46,8 @@ type Harness struct {
 	// Unstoppable tells that a command which runs ends by its own limit,
 	// whoever cancels it.
 	Unstoppable bool
+	// Hold keeps a snapshot from being deleted.
+	Hold func(how Hold, id string)
 	// Refuse lets the bus take the n-th entry (from 0) of the next batch only
 	// at a second attempt. Nil where a batch is taken whole or not at all.
 	Refuse func(n int)
@@ -71,6 +74,7 @@ const (
 	SaveToken Op = "SaveToken"
 	FindToken Op = "FindToken"
 	EndWait   Op = "EndWait"
+	Delete    Op = "Delete"
 
 	ReadDocument Op = "ReadDocument"
 )
@@ -82,6 +86,15 @@ const (
 	LostReply Kind = "lost reply" // done, but not answered
 	Throttle  Kind = "throttle"   // not done
 	Deny      Kind = "deny"       // not done
+)
+
+// Hold is what speaks against deleting a snapshot.
+type Hold string
+
+const (
+	Locked Hold = "locked"
+	Shared Hold = "shared" // which keeps nobody from deleting it but us
+	Imaged Hold = "imaged"
 )
 
 // Guest is the helper on an instance. Its context ends when the agent kills it.
@@ -112,7 +125,7 @@ type test struct {
 // Run runs the suite. Each test has a bubble of virtual time of its own, in
 // which harness is called: what it starts must end by its t.Cleanup.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
-	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet} {
+	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { test.do(t, harness(t)) })

@@ -1,0 +1,147 @@
+package awscloud
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/fault"
+)
+
+// EC2's codes for what is not there.
+const noSnapshot = "InvalidSnapshot.NotFound"
+
+// Stored reads every page. Its time is that of the first answer: what is taken
+// while the others are read is younger than that, not older.
+func (p *Provider) Stored(ctx context.Context, policy string) (cloud.Stock, error) {
+	by := []types.Filter{filter("tag-key", cloud.TagRun)}
+	if policy != "" {
+		by = append(by, filter("tag:"+cloud.TagPolicy, literal(policy)))
+	}
+	pages := ec2.NewDescribeSnapshotsPaginator(p.ec2, &ec2.DescribeSnapshotsInput{
+		OwnerIds: []string{"self"}, Filters: by, MaxResults: aws.Int32(1000),
+	})
+	var stock cloud.Stock
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return cloud.Stock{}, translate(err, "list the snapshots of policy %q", policy)
+		}
+		if at, dated := awsmiddleware.GetServerTime(page.ResultMetadata); dated && stock.At.IsZero() {
+			stock.At = at
+		}
+		for _, s := range page.Snapshots {
+			stock.Snapshots = append(stock.Snapshots, cloud.Stored{
+				TaggedSnapshot: cloud.TaggedSnapshot{Snapshot: snapshot(s), Tags: tagMap(s.Tags), StartedAt: aws.ToTime(s.StartTime)},
+				SizeGiB:        int64(aws.ToInt32(s.VolumeSize)),
+				Archived:       s.StorageTier == types.StorageTierArchive,
+			})
+		}
+	}
+	if stock.At.IsZero() {
+		return cloud.Stock{}, fault.New(fault.Unavailable, "list the snapshots of policy %q: the answer has no date", policy)
+	}
+	return stock, nil
+}
+
+// Holds asks for locks and images of all of them by one call each, and for
+// whom each is shared with by one a snapshot: EC2 knows no other way.
+func (p *Provider) Holds(ctx context.Context, ids []string) (held []string, err error) {
+	for some := range slices.Chunk(ids, maxFilterValues) {
+		locks, err := p.locks(ctx, some)
+		if err != nil {
+			return nil, translate(err, "look for locks on %d snapshots", len(ids))
+		}
+		images, err := p.images(ctx, some)
+		if err != nil {
+			return nil, translate(err, "look for images of %d snapshots", len(ids))
+		}
+		held = slices.Concat(held, locks, images)
+	}
+	for _, id := range ids {
+		out, err := p.ec2.DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{
+			SnapshotId: aws.String(id), Attribute: types.SnapshotAttributeNameCreateVolumePermission,
+		})
+		switch {
+		case hasCode(err, noSnapshot):
+			continue
+		case err != nil:
+			return nil, translate(err, "look who %s is shared with", id)
+		}
+		for _, to := range out.CreateVolumePermissions {
+			with := "everybody"
+			if to.UserId != nil {
+				with = *to.UserId
+			}
+			held = append(held, fmt.Sprintf("%s is shared with %s", id, with))
+		}
+	}
+	return held, nil
+}
+
+// locks asks for each by itself if one of them is gone, for which the whole
+// question fails.
+func (p *Provider) locks(ctx context.Context, ids []string) (held []string, err error) {
+	out, err := p.ec2.DescribeLockedSnapshots(ctx, &ec2.DescribeLockedSnapshotsInput{SnapshotIds: ids})
+	switch {
+	case hasCode(err, noSnapshot) && len(ids) == 1:
+		return nil, nil
+	case hasCode(err, noSnapshot):
+		for _, id := range ids {
+			one, err := p.locks(ctx, []string{id})
+			if err != nil {
+				return nil, err
+			}
+			held = append(held, one...)
+		}
+		return held, nil
+	case err != nil:
+		return nil, err
+	}
+	for _, s := range out.Snapshots {
+		if s.LockState == types.LockStateExpired {
+			continue
+		}
+		until := ""
+		if s.LockExpiresOn != nil {
+			until = " until " + s.LockExpiresOn.UTC().Format(time.DateOnly)
+		}
+		held = append(held, fmt.Sprintf("%s is locked%s", aws.ToString(s.SnapshotId), until))
+	}
+	return held, nil
+}
+
+// images finds those that are made of a snapshot, disabled ones too.
+func (p *Provider) images(ctx context.Context, ids []string) (held []string, err error) {
+	pages := ec2.NewDescribeImagesPaginator(p.ec2, &ec2.DescribeImagesInput{
+		Owners: []string{"self"}, Filters: []types.Filter{filter("block-device-mapping.snapshot-id", ids...)},
+		IncludeDisabled: aws.Bool(true), MaxResults: aws.Int32(1000),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, image := range page.Images {
+			held = append(held, "used by the image "+aws.ToString(image.ImageId))
+		}
+	}
+	return held, nil
+}
+
+// DeleteSnapshot takes an answer that there is none as done: it may be the
+// second attempt of a call whose reply was lost.
+func (p *Provider) DeleteSnapshot(ctx context.Context, id string) error {
+	_, err := p.ec2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
+	if err == nil || hasCode(err, noSnapshot) {
+		return nil
+	}
+	return translate(err, "delete %s", id)
+}
