@@ -62,5 +62,10 @@ var cases = []struct {
 	{"two instances", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-18T02:00:00Z application on=i-1\n2026-11-19T02:00:00Z application on=i-2\n2026-11-19T03:00:00Z application on=i-1\n2026-11-20T02:00:00Z application on=i-2"},
 	{"an instance that is gone keeps its last good one", "2026-11-20T12:00:00Z", policy.Retention{Within: policy.Age{Days: 30}}, "2025-01-01T02:00:00Z application on=i-gone\n2025-01-02T02:00:00Z application on=i-gone\n2026-11-20T02:00:00Z application on=i-1"},
 	{"two policies of one instance", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-18T02:00:00Z application policy=a\n2026-11-19T02:00:00Z application policy=b\n2026-11-19T03:00:00Z application policy=a\n2026-11-20T02:00:00Z application policy=b"},
+	{"a deletion that has begun is finished, and fills no day", "2026-11-20T12:00:00Z", policy.Retention{Daily: 2}, "2026-11-17T02:00:00Z application\n2026-11-18T02:00:00Z application\n2026-11-19T02:00:00Z application marked\n2026-11-20T02:00:00Z application"},
+	{"a deletion that has begun, and half of it is gone", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-18T02:00:00Z application marked torn\n2026-11-20T02:00:00Z application"},
+	{"a deletion that has begun of what is now the only good one", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-17T02:00:00Z application marked\n2026-11-18T02:00:00Z application marked\n2026-11-20T02:00:00Z crash error"},
+	{"a deletion that has begun of what is locked since", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-18T02:00:00Z application marked torn held=locked\n2026-11-20T02:00:00Z application"},
+	{"a deletion that has begun under a policy that has no retention any more", "2026-11-20T12:00:00Z", policy.Retention{}, "2026-11-18T02:00:00Z application marked\n2026-11-19T02:00:00Z application marked torn\n2026-11-20T02:00:00Z application"},
 	{"in no order", "2026-11-20T12:00:00Z", policy.Retention{Last: 2}, "2026-11-19T02:00:00Z application\n2026-11-17T02:00:00Z application\n2026-11-20T02:00:00Z application\n2026-11-18T02:00:00Z application"},
 }

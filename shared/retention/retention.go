@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 )
@@ -28,6 +29,12 @@ type Set struct {
 	Test        Test
 	Held        []string // what else speaks against deleting it: a lock, an image, another account
 	Foreign     bool     // it does not carry Quiesce's tags
+	Marked      int      // of its members, as being deleted: from the first on it is no set any more
+
+	// For whoever shows or deletes it.
+	IDs      []string
+	SizeGiB  int64
+	FrozenMs string
 }
 
 // Test is how the last restore test of a set ended.
@@ -41,7 +48,10 @@ const (
 )
 
 // good reports a set that can be restored: only such a set fills a period.
-func (s Set) good() bool {
+func (s Set) good() bool { return s.Marked == 0 && s.restorable() }
+
+// restorable reports a set whose members would make a good one.
+func (s Set) restorable() bool {
 	return !s.Foreign && s.Judged && s.Consistency.Rank() > 0 && s.State == run.Completed && s.whole() && s.Test != TestFailed
 }
 
@@ -115,6 +125,7 @@ func (j *judge) decide(series []*Decision) {
 		j.period(p, p.count(j.rule), good)
 	}
 	j.never(good)
+	j.rescue(good, series)
 	for _, d := range series {
 		j.beyond(d)
 	}
@@ -178,6 +189,21 @@ func (j *judge) never(good []*Decision) {
 	}
 }
 
+// rescue keeps a set whose deletion has begun and broken off before any of it
+// was deleted, if by now it is the only good one that is left.
+func (j *judge) rescue(good, series []*Decision) {
+	if len(good) > 0 {
+		return
+	}
+	for _, d := range series {
+		if d.Marked > 0 && d.restorable() && d.Expected > 0 {
+			d.Orphan = true
+			d.keep("its deletion had begun, and no other good one is left: take the tag %s off to keep it", cloud.TagDeleting)
+			return
+		}
+	}
+}
+
 // beyond decides what no rule is about.
 func (j *judge) beyond(d *Decision) {
 	for _, held := range d.Held {
@@ -187,6 +213,9 @@ func (j *judge) beyond(d *Decision) {
 	switch {
 	case d.Foreign:
 		d.keep("not Quiesce's")
+	case d.Marked > 0 && !j.rule.IsZero():
+		d.Orphan = d.Orphan || d.Keep
+		d.Why = append(d.Why, "its deletion has begun")
 	case d.Test == Running:
 		d.keep("under test")
 	case d.Test == TestFailed:

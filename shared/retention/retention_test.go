@@ -46,6 +46,8 @@ func sets(t *testing.T, text string) (list []Set) {
 				s.Test = Test(value)
 			case "held":
 				s.Held = append(s.Held, strings.ReplaceAll(value, "_", " "))
+			case "marked":
+				s.Marked = 1
 			case "on":
 				s.InstanceID = value
 			case "policy":
@@ -141,6 +143,8 @@ func somehow(r *rand.Rand) (policy.Retention, time.Time, []Set) {
 			s.Test = []Test{Running, Successful, TestFailed}[r.IntN(3)]
 		case 4:
 			s.State = run.Pending
+		case 5:
+			s.Marked = 1
 		}
 		list = append(list, s)
 	}
