@@ -10,7 +10,8 @@ const Source = "quiesce"
 
 // Detail types. Every run publishes exactly one of Completed, Degraded and
 // Failed; ThawFailed comes beside Failed when a person must act. Every fleet
-// and every group publishes one report besides.
+// and every group publishes one report besides, and so does every deletion of
+// what a policy's retention does not keep.
 const (
 	TypeStep       = "Consistent Snapshot Step"
 	TypeCompleted  = "Consistent Snapshot Completed"
@@ -18,6 +19,7 @@ const (
 	TypeFailed     = "Consistent Snapshot Failed"
 	TypeThawFailed = "Thaw Failed"
 	TypeFleet      = "Consistent Snapshot Fleet Report"
+	TypeRetention  = "Consistent Snapshot Retention Report"
 )
 
 // Event is one entry for the bus. Time is when the thing happened, which may
@@ -104,4 +106,31 @@ type Failed struct {
 	RunID      string `json:"runId"`
 	Error      string `json:"error"`
 	Reason     string `json:"reason"`
+}
+
+// Retention is the detail of TypeRetention: the sets of a policy were gone
+// through, and what is not kept was deleted. Its subject names no instance.
+type Retention struct {
+	Subject
+	Outcome   string `json:"outcome"` // completed, completed-with-errors
+	Reason    string `json:"reason"`
+	Code      string `json:"code,omitempty"`
+	NextMove  string `json:"nextMove,omitempty"`
+	Sets      int    `json:"sets"`
+	Kept      int    `json:"kept"`
+	Deleted   int    `json:"deleted"`
+	Orphaned  int    `json:"orphaned"` // kept, and a person must look
+	Left      int    `json:"left"`     // to the next day, because the budget of calls was spent
+	Failed    int    `json:"failed"`   // could not be deleted; the next day tries again
+	Snapshots int    `json:"snapshots"`
+	GiB       int64  `json:"gib"`
+	Lines     []Fate `json:"lines"` // the first 20 that are not simply kept
+}
+
+// Fate is one set that was not simply kept.
+type Fate struct {
+	RunID      string `json:"runId"`
+	InstanceID string `json:"instanceId"`
+	Fate       string `json:"fate"` // deleted, orphan, left, failed
+	Why        string `json:"why"`
 }

@@ -28,6 +28,7 @@ var kinds = map[string]struct {
 	events.TypeFailed:     {events.Outcome{}, "failed.json"},
 	events.TypeThawFailed: {events.Thaw{}, "thaw-failed.json"},
 	events.TypeFleet:      {events.Fleet{}, "fleet-report.json"},
+	events.TypeRetention:  {events.Retention{}, "retention-report.json"},
 }
 
 // envelope is an event as a subscriber gets it.
@@ -171,6 +172,9 @@ func TestSchemasRefuse(t *testing.T) {
 		"a fleet of another end":     {"fleet-with-errors", func(_, d map[string]any) { d["outcome"] = "so-so" }},
 		"a fleet of minus one":       {"fleet-with-errors", func(_, d map[string]any) { d["failed"] = -1 }},
 		"a nameless failure":         {"fleet-with-errors", func(_, d map[string]any) { d["failures"] = []any{map[string]any{"error": "E"}} }},
+		"a set of another fate":      {"retention-report", func(_, d map[string]any) { d["lines"].([]any)[0].(map[string]any)["fate"] = "lost" }},
+		"a set without a reason":     {"retention-report", func(_, d map[string]any) { d["lines"].([]any)[0].(map[string]any)["why"] = "" }},
+		"minus one set":              {"retention-report", func(_, d map[string]any) { d["deleted"] = -1 }},
 		"a mount that is no path":    {"thaw-failed", func(_, d map[string]any) { d["mounts"] = []any{"data"} }},
 	} {
 		event := decode(t, all[c.fixture])
@@ -228,6 +232,7 @@ func TestRules(t *testing.T) {
 		"long-pause":   {"completed"},
 		"step-failed":  {"step-failed", "step-lost"},
 		"fleet":        {"fleet-with-errors", "group-completed"},
+		"orphans":      {"retention-report"},
 	} {
 		rule, ok := rules[name]
 		if !ok {

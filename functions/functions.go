@@ -13,6 +13,7 @@ import (
 	"github.com/quiesce/quiesce/functions/freeze"
 	"github.com/quiesce/quiesce/functions/pollstatus"
 	"github.com/quiesce/quiesce/functions/precheck"
+	"github.com/quiesce/quiesce/functions/prune"
 	"github.com/quiesce/quiesce/functions/report"
 	"github.com/quiesce/quiesce/functions/runprescript"
 	"github.com/quiesce/quiesce/functions/snapshot"
@@ -30,9 +31,10 @@ import (
 )
 
 // Deps is what the steps stand on. Metrics receives one line a metric set; nil
-// is allowed.
+// is allowed. Keeper is for the function alone that deletes.
 type Deps struct {
 	Cloud   cloud.Provider
+	Keeper  cloud.Keeper
 	Metrics io.Writer
 }
 
@@ -50,8 +52,11 @@ var FleetSteps = []string{"resolve-targets", "arrange", "report"}
 // Listeners lists the functions that events start, and no workflow calls.
 var Listeners = []string{"wake"}
 
+// Chores lists the functions that a schedule of their own starts.
+var Chores = []string{"prune"}
+
 // Names lists every function, the steps first.
-var Names = slices.Concat(Steps, FleetSteps, Listeners)
+var Names = slices.Concat(Steps, FleetSteps, Listeners, Chores)
 
 // FlowNames lists every function of Alibaba Cloud.
 var FlowNames = slices.Concat(Steps, PluginSteps, Listeners)
@@ -74,6 +79,8 @@ var Timeouts = map[string]time.Duration{
 	"resolve-targets": 5 * time.Minute,
 	"arrange":         30 * time.Second,
 	"report":          5 * time.Minute,
+
+	"prune": 15 * time.Minute,
 }
 
 // Table returns the handler of every function.
@@ -131,6 +138,9 @@ func Table(d Deps) map[string]step.Handler {
 		"wake": step.Listener("wake", func(ctx context.Context, in wake.Event) (*wake.Output, error) {
 			return wake.Do(ctx, c, in)
 		}),
+		"prune": watch.Measured("prune", step.New("prune", func(ctx context.Context, in prune.Input) (*prune.Report, error) {
+			return prune.Do(ctx, d.Keeper, c, m, in)
+		})),
 	}
 }
 

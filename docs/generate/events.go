@@ -21,7 +21,11 @@ var when = map[string]string{
 	"TypeFailed":     "a run has no set that can be restored, or a person must look (`failed-dirty`)",
 	"TypeThawFailed": "it is not known that the instance was let go, or the application was not released: act now",
 	"TypeFleet":      "a fleet or a group has ended",
+	"TypeRetention":  "a policy's sets were gone through, and what is not kept was deleted",
 }
+
+// entries are the structs that stand in a list of a detail, by its field.
+var entries = map[string]string{"Failed": "failures", "Fate": "lines"}
 
 type schema struct {
 	Title      string
@@ -104,8 +108,8 @@ func eventTypes(root string) (string, error) {
 			}
 			fmt.Fprintf(&b, "\n### What every detail begins with\n")
 			table(&b, r, envelope)
-		case r.name == "Failed":
-			fmt.Fprintf(&b, "\n### An entry of `failures`\nOne %s\n", strings.TrimPrefix(r.doc, r.name+" is one "))
+		case entries[r.name] != "":
+			fmt.Fprintf(&b, "\n### An entry of `%s`\nOne %s\n", entries[r.name], strings.TrimPrefix(r.doc, r.name+" is one "))
 			table(&b, r, schema{})
 		case m != nil:
 			var of, names []string

@@ -38,6 +38,9 @@ var means = map[string]string{
 	"FleetInstances":     "instances of a fleet or a group",
 	"FleetFailed":        "those that failed or were not started",
 	"FleetDuration":      "from its start to its report",
+	"SetsKept":           "sets of a policy that its retention keeps, when it was applied",
+	"SetsDeleted":        "sets that were deleted",
+	"SetsOrphaned":       "sets that are kept, and that a person must look at",
 }
 
 func metrics(root string) (string, error) {

@@ -67,10 +67,11 @@ func open(t *testing.T) *account {
 	a.S3.Put("assets", "helper", helper)
 	must(a.SSM.RegisterDocument("quiesce-helper", []byte(awscloud.Document())))
 	for _, name := range functions.Names {
-		step := functions.Table(functions.Deps{Cloud: awscloud.New(a.Client(name), awscloud.Options{
+		provider := awscloud.New(a.Client(name), awscloud.Options{
 			AssetBucket: "assets", Document: "quiesce-helper",
 			Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: hex.EncodeToString(sum[:])}},
-		})})[name]
+		})
+		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider})[name]
 		a.handlers[name] = func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
 			a.mu.Lock()
 			if _, known := a.given[name]; !known {

@@ -3,7 +3,7 @@
 // handler names the step.
 //
 //	_HANDLER                     precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag, wake,
-//	                             resolve-targets, arrange or report
+//	                             resolve-targets, arrange, report or prune
 //	QUIESCE_DOCUMENT             name or ARN of the command document
 //	QUIESCE_DOCUMENT_HASH        its SHA-256 in hex; empty: its content is not pinned
 //	QUIESCE_BUS                  name or ARN of the event bus; empty: the account's default bus
@@ -24,6 +24,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	_ "time/tzdata" // a retention's days must not depend on what the runtime's image holds
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -50,7 +51,8 @@ func serve(ctx context.Context, getenv func(string) string, log io.Writer) (lamb
 	if err != nil {
 		return nil, fmt.Errorf("read the SDK's configuration: %w", err)
 	}
-	steps := functions.Table(functions.Deps{Cloud: awscloud.New(cfg, options(getenv)), Metrics: log})
+	provider := awscloud.New(cfg, options(getenv))
+	steps := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: log})
 	name := getenv("_HANDLER")
 	step, ok := steps[name]
 	if !ok {

@@ -33,6 +33,9 @@ const (
 	FleetInstances     = "FleetInstances"
 	FleetFailed        = "FleetFailed"   // instances of it
 	FleetDuration      = "FleetDuration" // in milliseconds
+	SetsKept           = "SetsKept"
+	SetsDeleted        = "SetsDeleted"
+	SetsOrphaned       = "SetsOrphaned"
 )
 
 // Metric is one value; Unit is CloudWatch's word, Count when empty.
