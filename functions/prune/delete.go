@@ -15,10 +15,10 @@ import (
 // 100 calls at once and then 5 and 10 a second, what only looks takes 20. None
 // of the burst is used. What is over the budget is left to the next day.
 var Budget = struct {
-	Snapshots                       int
-	DeletesPerSecond, AsksPerSecond float64
-	Reserve                         time.Duration // before the function's end no further set is begun
-}{2000, 4, 10, 30 * time.Second}
+	Snapshots                                       int
+	DeletesPerSecond, MarksPerSecond, AsksPerSecond float64
+	Reserve                                         time.Duration // before the function's end no further set is begun
+}{2000, 4, 8, 10, 30 * time.Second}
 
 // Delete deletes the sets that are to go, the oldest first, but before them
 // those whose deletion has begun. A set is marked on all its members before the
@@ -76,7 +76,7 @@ func (p *Plan) delete(ctx context.Context, k cloud.Keeper, s *Set) error {
 	}
 	p.budget -= len(s.IDs)
 	if s.Marked < len(s.IDs) {
-		if err := p.calls.wait(ctx); err != nil {
+		if err := p.marks.wait(ctx); err != nil {
 			return err
 		}
 		// The run's tag is written again as it is: the right to tag is bound to it.
@@ -87,7 +87,7 @@ func (p *Plan) delete(ctx context.Context, k cloud.Keeper, s *Set) error {
 		s.Marked = len(s.IDs)
 	}
 	for i, id := range s.IDs {
-		if err := p.calls.wait(ctx); err != nil {
+		if err := p.deletes.wait(ctx); err != nil {
 			return err
 		}
 		if err := k.DeleteSnapshot(ctx, id); err != nil {

@@ -18,9 +18,8 @@ type Plan struct {
 	At     time.Time // by the provider's clock
 	Sets   []Set
 
-	budget int // of snapshots
-	asks   pacer
-	calls  pacer
+	budget               int // of snapshots
+	asks, marks, deletes pacer
 }
 
 // Set is one set with its decision, and what came of it.
@@ -54,7 +53,7 @@ func Look(ctx context.Context, k cloud.Keeper, name string, rule policy.Retentio
 		return nil, fault.Input("policy.retention", "%v", err)
 	}
 	p := &Plan{Policy: name, At: stock.At, Sets: make([]Set, len(decisions)), budget: Budget.Snapshots}
-	p.asks.every, p.calls.every = second(Budget.AsksPerSecond), second(Budget.DeletesPerSecond)
+	p.asks.every, p.marks.every, p.deletes.every = second(Budget.AsksPerSecond), second(Budget.MarksPerSecond), second(Budget.DeletesPerSecond)
 	for i, d := range decisions {
 		p.Sets[i] = Set{Decision: d, Fate: Removed}
 		switch {
