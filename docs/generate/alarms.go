@@ -23,6 +23,8 @@ var moves = map[string]string{
 	"schedules-undelivered":     "If the backup is still wanted, start the machine `start` with the input of its last execution and another `at`.",
 	"notifications-undelivered": "See whether the topic lets `events.amazonaws.com` publish.",
 	"completions-undelivered":   "Nothing, for the run; see the log of `wake` for why.",
+	"retention-undelivered":     "The log of `prune` and its last event name the set and the code; the next day tries again by itself.",
+	"orphaned":                  "`quiesce sets` says of each one why. What is not wanted is deleted by hand, all members of it.",
 	"missed-<policy>":           "See whether the rule or the schedule is enabled, then the executions of `start` and `fleet`.",
 }
 

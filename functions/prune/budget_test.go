@@ -109,7 +109,9 @@ func TestOneMemberIsDenied(t *testing.T) {
 		w := open(t)
 		w.history()
 		w.guardKept(kept...)
-		w.plan.Add(local.Fault{Target: "prune/DeleteSnapshot", Kind: local.Deny, N: 4})
+		for _, n := range []int{4, 5} { // the second one is when the mark must have been seen
+			w.plan.Add(local.Fault{Target: "prune/DeleteSnapshot", Kind: local.Deny, N: n})
+		}
 		r, err := w.prune(false)
 		if fault.CodeOf(err) != fault.AccessDenied || r.Failed != 1 || r.Deleted != 4 || r.Outcome() != prune.WithErrors || r.Code != fault.AccessDenied {
 			t.Errorf("got %s, %v", r, err)

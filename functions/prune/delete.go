@@ -75,7 +75,8 @@ func (p *Plan) delete(ctx context.Context, k cloud.Keeper, s *Set) error {
 		return err
 	}
 	p.budget -= len(s.IDs)
-	if s.Marked < len(s.IDs) {
+	fresh := s.Marked < len(s.IDs)
+	if fresh {
 		if err := p.marks.wait(ctx); err != nil {
 			return err
 		}
@@ -90,12 +91,26 @@ func (p *Plan) delete(ctx context.Context, k cloud.Keeper, s *Set) error {
 		if err := p.deletes.wait(ctx); err != nil {
 			return err
 		}
-		if err := k.DeleteSnapshot(ctx, id); err != nil {
+		err := k.DeleteSnapshot(ctx, id)
+		if fresh && fault.CodeOf(err) == fault.AccessDenied {
+			fresh = false
+			if err = settle(ctx); err == nil {
+				err = k.DeleteSnapshot(ctx, id)
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("after %d of %d snapshots: %w", i, len(s.IDs), err)
 		}
 	}
 	s.Fate = Deleted
 	return nil
+}
+
+// settle waits until a mark is seen by those who decide what may be deleted:
+// the right to is bound to it, and tags are not seen everywhere at once.
+func settle(ctx context.Context) error {
+	p := pacer{next: time.Now().Add(5 * time.Second)}
+	return p.wait(ctx)
 }
 
 // pacer lets calls through at a rate, without a burst.

@@ -56,6 +56,10 @@ func (d *deployment) makeAlarms() error {
 			id: "Failed", name: "failed", query: count(telemetry.SetFailed), period: 5 * time.Minute, periods: 1,
 			means: "A run ended without a set that can be restored. Its last event names the reason and the next move.",
 		},
+		{
+			id: "Orphaned", name: "orphaned", query: ofMetric("MAX", telemetry.SetsOrphaned), period: time.Hour, periods: 1,
+			means: "Sets are kept that nobody can vouch for: judged by no run, with a member missing, or with a failed restore test. `quiesce sets` names them and says why.",
+		},
 	}
 	for _, of := range sortedKeys(d.queues) {
 		d.alarms = append(d.alarms, alarm{
@@ -81,6 +85,7 @@ var undelivered = map[string]string{
 	"janitor":       "The janitor could not thaw after a run that broke off: look at the instance now.",
 	"schedules":     "A scheduled start was not delivered within the policy's limit: that run was missed.",
 	"notifications": "Somebody was not told how a run ended.",
+	"retention":     "What a policy no longer keeps could not be deleted: it costs storage until somebody has looked.",
 	"completions":   "The end of a set was not passed on; its run finds out by polling, later.",
 }
 

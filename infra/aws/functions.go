@@ -75,6 +75,7 @@ var purpose = map[string]string{
 	"resolve-targets": "finds a policy's instances",
 	"arrange":         "weighs how a group's phase went and says what comes next",
 	"report":          "counts how a fleet's runs ended",
+	"prune":           "deletes the sets that a policy's retention does not keep",
 }
 
 func memoryOf(step string) float64 {

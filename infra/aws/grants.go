@@ -42,6 +42,7 @@ const (
 	anyVolume   = "EC2 asks for every volume of the instance, which is itself bound to the opt-in tag."
 	tokens      = "A token is kept under the name of its set, which is not known before it is taken."
 	logStreams  = "Lambda names the streams of a function's own log group."
+	markedSets  = "Snapshots are made by the thousand; the condition holds for those of a run, and only once they are marked as being deleted."
 )
 
 // conditions are an IAM statement's: operator, key, value. One that names
@@ -63,6 +64,10 @@ var (
 	// mark was put on it when it was created, and cannot be changed by this.
 	ofRun = conditions{"StringEquals": {"aws:ResourceTag/" + cloud.TagRun: "${aws:RequestTag/" + cloud.TagRun + "}"}}
 )
+
+// doomed holds for a snapshot of a run that was marked as being deleted: nothing
+// else can be, whatever the code asks for.
+var doomed = conditions{"Null": {"aws:ResourceTag/" + cloud.TagRun: "false", "aws:ResourceTag/" + cloud.TagDeleting: "false"}}
 
 // Statements that several steps need.
 var (
@@ -146,6 +151,17 @@ var grants = map[string][]grant{
 			when: conditions{"StringLike": {"s3:prefix": fleetPrefix + "*"}},
 		},
 	},
+	"prune": {lookAtSnapshots, label, publish, parkFailures,
+		{
+			sid: "LookForHolds", actions: []string{"ec2:DescribeLockedSnapshots", "ec2:DescribeImages"}, on: []string{"*"}, when: here,
+			why: "EC2's Describe operations know no resources.",
+		},
+		{
+			sid: "LookWhoShares", actions: []string{"ec2:DescribeSnapshotAttribute"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"},
+			when: conditions{"Null": {"aws:ResourceTag/" + cloud.TagRun: "false"}}, why: ownSets,
+		},
+		{sid: "DeleteMarked", actions: []string{"ec2:DeleteSnapshot"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: doomed, why: markedSets},
+	},
 	"wake": {answer, parkFailures,
 		{sid: "FindToken", actions: []string{"s3:GetObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},
 		// Without it S3 denies what is not there, and most sets are nobody's here.
@@ -162,7 +178,7 @@ var label = grant{
 var answer = grant{sid: "EndWait", actions: []string{"states:SendTaskSuccess"}, on: []string{"arn:{partition}:states:{region}:{account}:stateMachine:{name}-snapshot"}}
 
 // parkedIn is the queue of each function that events start.
-var parkedIn = map[string]string{"thaw": "janitor", "wake": "completions"}
+var parkedIn = map[string]string{"thaw": "janitor", "wake": "completions", "prune": "retention"}
 
 // parkFailures lets Lambda put an event that failed for good where a person
 // finds it; Lambda does that under the function's role.

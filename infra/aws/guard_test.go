@@ -181,6 +181,9 @@ func (g guard) asksEC2(form url.Values) []ask {
 			{name, snapshots + "new", asked},
 			{"ec2:CreateTags", snapshots + "new", tagging},
 		}
+	case "ec2:DeleteSnapshot", "ec2:DescribeSnapshotAttribute":
+		id := form.Get("SnapshotId")
+		return []ask{{name, snapshots + id, g.prefixed("aws:ResourceTag/", g.tags(id))}}
 	case "ec2:CreateTags":
 		var list []ask
 		for i := 1; form.Has(fmt.Sprintf("ResourceId.%d", i)); i++ {

@@ -118,6 +118,7 @@ notification: [{email: ops@example.com}]
 name: monthly
 targets: {instanceIds: [i-0abc12345678def90]}
 schedules: [{expression: cron(0 4 1 * ? *)}]
+retention: {within: 2y, monthly: 24, timezone: Europe/Berlin}
 `,
 }
 
