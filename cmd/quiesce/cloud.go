@@ -24,28 +24,40 @@ import (
 // come from where the AWS tools take them.
 type access struct {
 	StateMachine string `required:"" env:"QUIESCE_STATE_MACHINE" placeholder:"ARN" help:"State machine of the workflow."`
-	Region       string `env:"AWS_REGION" help:"Region, if not the configured one."`
-	EndpointURL  string `env:"AWS_ENDPOINT_URL" placeholder:"URL" help:"Another endpoint, such as an emulator's."`
+	place
+}
+
+// place is which account's cloud is meant.
+type place struct {
+	Region      string `env:"AWS_REGION" help:"Region, if not the configured one."`
+	EndpointURL string `env:"AWS_ENDPOINT_URL" placeholder:"URL" help:"Another endpoint, such as an emulator's."`
+}
+
+func (p place) config(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, func(o *config.LoadOptions) error {
+		if p.Region != "" {
+			o.Region = p.Region
+		}
+		return nil
+	})
+	if err != nil {
+		return cfg, fmt.Errorf("AWS configuration: %w", err)
+	}
+	if p.EndpointURL != "" {
+		cfg.BaseEndpoint = aws.String(p.EndpointURL)
+	}
+	return cfg, nil
 }
 
 func (a access) client(ctx context.Context) (*sfn.Client, error) {
 	if !strings.HasPrefix(a.StateMachine, "arn:") || !strings.Contains(a.StateMachine, ":stateMachine:") {
 		return nil, fault.Input("--state-machine", "wants a state machine's ARN, got %q", a.StateMachine)
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, func(o *config.LoadOptions) error {
-		if a.Region != "" {
-			o.Region = a.Region
-		}
-		return nil
-	})
+	cfg, err := a.config(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("AWS configuration: %w", err)
+		return nil, err
 	}
-	return sfn.NewFromConfig(cfg, func(o *sfn.Options) {
-		if a.EndpointURL != "" {
-			o.BaseEndpoint = aws.String(a.EndpointURL)
-		}
-	}), nil
+	return sfn.NewFromConfig(cfg), nil
 }
 
 // execution is the ARN of a run, which may be given as one.

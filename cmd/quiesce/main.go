@@ -43,6 +43,8 @@ type line struct {
 	Status statusCmd `cmd:"" help:"Show how far a run is, or how it ended."`
 	List   listCmd   `cmd:"" help:"List the latest runs."`
 	Stop   stopCmd   `cmd:"" help:"Stop a run; the instance is let go by the janitor, or by its own deadline."`
+	Sets   setsCmd   `cmd:"" help:"List the sets that there are, and why each is kept."`
+	Prune  pruneCmd  `cmd:"" help:"Delete the sets that a policy's retention does not keep, once the plan was shown."`
 	Disk   diskCmd   `cmd:"" help:"Single disks on Alibaba Cloud: snapshot, list, policy, rollback, image."`
 	Policy policyCmd `cmd:"" help:"Check a policy file, or show what it means."`
 	Ledger ledgerCmd `cmd:"" hidden:""`

@@ -39,6 +39,17 @@ func account(t *testing.T) (machine string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(e.Close)
+	serve(t, cloud)
+	machine = e.Deploy("quiesce", []byte(waits), m, nil)
+	t.Setenv("QUIESCE_STATE_MACHINE", machine)
+	return machine
+}
+
+// serve puts an emulated account on loopback and lets the environment lead
+// there. It returns the address.
+func serve(t *testing.T, cloud *aws.Cloud) (address string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -46,14 +57,13 @@ func account(t *testing.T) (machine string) {
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- cloud.Serve(ctx, listener) }()
-	t.Cleanup(func() { e.Close(); cloud.Close(); stop(); <-served })
-	for _, entry := range cloud.Environment("operator", "http://"+listener.Addr().String()) {
+	t.Cleanup(func() { cloud.Close(); stop(); <-served })
+	address = "http://" + listener.Addr().String()
+	for _, entry := range cloud.Environment("operator", address) {
 		name, value, _ := strings.Cut(entry, "=")
 		t.Setenv(name, value)
 	}
-	machine = e.Deploy("quiesce", []byte(waits), m, nil)
-	t.Setenv("QUIESCE_STATE_MACHINE", machine)
-	return machine
+	return address
 }
 
 func TestStartStatusListStop(t *testing.T) {
@@ -136,6 +146,10 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		{"a script for no script", []string{"run", "--pre-script", "/opt/pre"}, "--pre-script"},
 		{"a relative script", []string{"run", "--app", "script", "--pre-script", "pre", "--post-script", "/post"}, "preScript"},
 		{"a script with a newline", []string{"run", "--app", "script", "--pre-script", "/a\nb", "--post-script", "/post"}, "preScript"},
+		{"a policy without a retention", []string{"prune", policy("name: db\n"), "--yes"}, "retention"},
+		{"a policy whose retention is none", []string{"prune", policy("retention: {daily: -1}\n"), "--yes"}, "retention.daily"},
+		{"yes to a dry run", []string{"prune", policy("retention: {daily: 1}\n"), "--yes", "--dry-run"}, "--yes"},
+		{"a policy file that is not there", []string{"sets", "/nonexistent.yaml"}, "nonexistent"},
 		{"no post-script", []string{"run", "--app", "script", "--pre-script", "/pre"}, "postScript"},
 	}
 	for _, tt := range tests {

@@ -84,7 +84,11 @@ func (r *Report) Outcome() string {
 
 // String is the report in a sentence.
 func (r *Report) String() string {
-	text := fmt.Sprintf("%d of %d sets kept, %d deleted (%d snapshots)", r.Kept+r.Orphaned, r.Sets, r.Deleted, r.Snapshots)
+	deleted, what := r.Deleted, "deleted"
+	if r.Removed > 0 {
+		deleted, what = r.Deleted+r.Removed, "to be deleted"
+	}
+	text := fmt.Sprintf("%d of %d sets kept, %d %s (%d snapshots)", r.Kept+r.Orphaned, r.Sets, deleted, what, r.Snapshots)
 	for _, also := range []struct {
 		n    int
 		what string

@@ -64,9 +64,6 @@ func TestRetentionIsAppliedDaily(t *testing.T) {
 func TestPoliciesShareTheDay(t *testing.T) {
 	times := map[string]bool{}
 	for _, name := range []string{"nightly", "monthly", "a-b", "a.b", "orders", "default"} {
-		if daily(name) != daily(name) {
-			t.Errorf("%s has no time of its own", name)
-		}
 		times[daily(name)] = true
 	}
 	if len(times) < 5 {

@@ -18,8 +18,8 @@ import (
 // EC2's codes for what is not there.
 const noSnapshot = "InvalidSnapshot.NotFound"
 
-// Stored reads every page. Its time is that of the first answer: what is taken
-// while the others are read is younger than that, not older.
+// Stored reads every page. Its time is the end of the second that the first
+// answer is dated by: what is listed in it was not taken after that.
 func (p *Provider) Stored(ctx context.Context, policy string) (cloud.Stock, error) {
 	by := []types.Filter{filter("tag-key", cloud.TagRun)}
 	if policy != "" {
@@ -35,7 +35,7 @@ func (p *Provider) Stored(ctx context.Context, policy string) (cloud.Stock, erro
 			return cloud.Stock{}, translate(err, "list the snapshots of policy %q", policy)
 		}
 		if at, dated := awsmiddleware.GetServerTime(page.ResultMetadata); dated && stock.At.IsZero() {
-			stock.At = at
+			stock.At = at.Add(time.Second)
 		}
 		for _, s := range page.Snapshots {
 			stock.Snapshots = append(stock.Snapshots, cloud.Stored{
