@@ -104,6 +104,7 @@ func TestPruneUnderEverySingleFault(t *testing.T) {
 		for _, kind := range []local.Kind{local.Throttle, local.Slow, local.LostReply, local.Deny, "crash before", "crash after"} {
 			one := local.Fault{Target: "prune/" + action, Kind: kind, N: seen[action]}
 			t.Run(fmt.Sprintf("%d %s", i+1, one), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { underFault(t, one, i+1) })
 			})
 		}

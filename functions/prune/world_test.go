@@ -38,6 +38,7 @@ type world struct {
 	owner  *awsec2.Client
 	keeper *awscloud.Provider
 	sets   map[string][]string // ids by run, as they were taken
+	runs   map[string]string   // and the other way round
 
 	// From the cutAt-th request on nothing of the function comes through, as if
 	// its process had died; of that one alone the effect is there, if lost.
@@ -55,7 +56,7 @@ const (
 )
 
 func open(t *testing.T) *world {
-	w := &world{t: t, plan: &fault.Plan{}, sets: map[string][]string{}, cutAt: nobody, untouchable: map[string]bool{}}
+	w := &world{t: t, plan: &fault.Plan{}, sets: map[string][]string{}, runs: map[string]string{}, cutAt: nobody, untouchable: map[string]bool{}}
 	w.Cloud = aws.New(aws.Config{Disks: storage{}, Faults: w.plan})
 	t.Cleanup(w.Close)
 	w.EC2.AddInstance(ec2.Instance{ID: alive, RootDevice: "/dev/xvda"})
@@ -98,7 +99,8 @@ func (w *world) take(runID, instance string, with ...string) {
 	})
 	w.must(err)
 	for _, s := range out.Snapshots {
-		w.sets[runID] = append(w.sets[runID], sdk.ToString(s.SnapshotId))
+		id := sdk.ToString(s.SnapshotId)
+		w.sets[runID], w.runs[id] = append(w.sets[runID], id), runID
 	}
 	if slices.Contains(with, failing) {
 		w.EC2.FailSnapshots("vol-0123456789abcdef1")
@@ -204,14 +206,9 @@ func (w *world) watch(id string) {
 	if w.untouchable[id] {
 		w.wrong = append(w.wrong, "deletes "+id+", which is kept")
 	}
-	for runID, ids := range w.sets {
-		if !slices.Contains(ids, id) {
-			continue
-		}
-		for _, member := range w.there(runID) {
-			if w.EC2.Tags(member)[cloud.TagDeleting] == "" {
-				w.wrong = append(w.wrong, "deletes "+id+" while "+member+" of "+runID+" is not marked")
-			}
+	for _, member := range w.there(w.runs[id]) {
+		if w.EC2.Tags(member)[cloud.TagDeleting] == "" {
+			w.wrong = append(w.wrong, "deletes "+id+" while "+member+" of "+w.runs[id]+" is not marked")
 		}
 	}
 }

@@ -96,6 +96,8 @@ func (e *EC2) createSnapshots(ctx context.Context, c *wire.Call, q query) (any, 
 		XMLName xml.Name      `xml:"snapshotSet"`
 		Items   []xmlSnapshot `xml:"item"`
 	}{}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, s := range set {
 		out.Items = append(out.Items, e.renderSnapshot(s, true))
 	}
@@ -152,6 +154,8 @@ func (e *EC2) createSnapshot(ctx context.Context, c *wire.Call, q query) (any, e
 	if err := e.take(ctx, set, false); err != nil {
 		return nil, err
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return flat(e.renderSnapshot(set[0], false)), nil
 }
 
