@@ -57,7 +57,8 @@ const (
 
 func open(t *testing.T) *world {
 	w := &world{t: t, plan: &fault.Plan{}, sets: map[string][]string{}, runs: map[string]string{}, cutAt: nobody, untouchable: map[string]bool{}}
-	w.Cloud = aws.New(aws.Config{Disks: storage{}, Faults: w.plan})
+	// An account that answers at once: only the function itself keeps the rate down.
+	w.Cloud = aws.New(aws.Config{Disks: storage{}, Faults: w.plan, Latency: map[string]time.Duration{"*": 2 * time.Millisecond}})
 	t.Cleanup(w.Close)
 	w.EC2.AddInstance(ec2.Instance{ID: alive, RootDevice: "/dev/xvda"})
 	for i, device := range []string{"/dev/xvda", "/dev/sdf", "/dev/sdg"} {
