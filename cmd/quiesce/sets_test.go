@@ -17,7 +17,7 @@ import (
 	"github.com/quiesce/quiesce/shared/cloud"
 )
 
-const instance = "i-0abc12345678def90"
+const stockedID = "i-0abc12345678def90"
 
 // stocked is an account with sets of one volume under the policy db: three that
 // are good, of which the first is locked, and one of another policy.
@@ -31,20 +31,20 @@ func stocked(t *testing.T) (account *aws.Cloud, address string) {
 			t.Fatal(err)
 		}
 	}
-	account.EC2.AddInstance(ec2.Instance{ID: instance})
-	_, err := account.EC2.AddVolume(t.Context(), ec2.Volume{ID: "vol-0da7a000000000001", Instance: instance, Bytes: 20 << 30, Hollow: true})
+	account.EC2.AddInstance(ec2.Instance{ID: stockedID})
+	_, err := account.EC2.AddVolume(t.Context(), ec2.Volume{ID: "vol-0da7a000000000001", Instance: stockedID, Bytes: 20 << 30, Hollow: true})
 	must(err)
 	owner := awsec2.NewFromConfig(account.Client("owner"))
 	for _, of := range []struct{ run, policy string }{{"db-1", "db"}, {"db-2", "db"}, {"db-3", "db"}, {"web-1", "web"}} {
 		var tags []types.Tag
 		for key, value := range map[string]string{
-			cloud.TagRun: of.run, cloud.TagPolicy: of.policy, cloud.TagInstance: instance, cloud.TagMembers: "1",
+			cloud.TagRun: of.run, cloud.TagPolicy: of.policy, cloud.TagInstance: stockedID, cloud.TagMembers: "1",
 			cloud.TagConsistency: "application", cloud.TagFrozenMs: "812", cloud.TagTest: map[string]string{"db-3": "SUCCESSFUL"}[of.run],
 		} {
 			tags = append(tags, types.Tag{Key: sdk.String(key), Value: sdk.String(value)})
 		}
 		out, err := owner.CreateSnapshots(t.Context(), &awsec2.CreateSnapshotsInput{
-			InstanceSpecification: &types.InstanceSpecification{InstanceId: sdk.String(instance)},
+			InstanceSpecification: &types.InstanceSpecification{InstanceId: sdk.String(stockedID)},
 			TagSpecifications:     []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: tags}},
 		})
 		must(err)
@@ -81,7 +81,7 @@ func listed(t *testing.T, args ...string) map[string]storedSet {
 func TestSets(t *testing.T) {
 	_, address := stocked(t)
 	code, out, err := quiesce(t, "sets")
-	for _, want := range []string{"db-1", "db-2", "db-3", "web-1", instance, "application", "812", "successful", "20", "0m"} {
+	for _, want := range []string{"db-1", "db-2", "db-3", "web-1", stockedID, "application", "812", "successful", "20", "0m"} {
 		if code != exitDone || !strings.Contains(out, want) {
 			t.Errorf("%d %s: it does not say %q\n%s", code, err, want, out)
 		}

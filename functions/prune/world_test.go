@@ -58,7 +58,7 @@ const (
 func open(t *testing.T) *world {
 	w := &world{t: t, plan: &fault.Plan{}, sets: map[string][]string{}, runs: map[string]string{}, cutAt: nobody, untouchable: map[string]bool{}}
 	// An account that answers at once: only the function itself keeps the rate down.
-	w.Cloud = aws.New(aws.Config{Disks: storage{}, Faults: w.plan, Latency: map[string]time.Duration{"*": 2 * time.Millisecond}})
+	w.Cloud = aws.New(aws.Config{Faults: w.plan, Latency: map[string]time.Duration{"*": 2 * time.Millisecond}})
 	t.Cleanup(w.Close)
 	w.EC2.AddInstance(ec2.Instance{ID: alive, RootDevice: "/dev/xvda"})
 	for i, device := range []string{"/dev/xvda", "/dev/sdf", "/dev/sdg"} {
@@ -232,14 +232,3 @@ func (w *world) sound() {
 		w.t.Error(complaint)
 	}
 }
-
-// storage holds nothing: these tests ask for what is listed, not for the bytes.
-type storage struct{}
-
-func (storage) Create(context.Context, string, int64, string) error { return nil }
-func (storage) Attach(_ context.Context, v string) (string, error)  { return "/dev/" + v, nil }
-func (storage) Detach(context.Context, string) error                { return nil }
-func (storage) Delete(context.Context, string) error                { return nil }
-func (storage) Snapshot(context.Context, map[string]string) error   { return nil }
-func (storage) DeleteSnapshot(context.Context, string) error        { return nil }
-func (storage) Close() error                                        { return nil }
