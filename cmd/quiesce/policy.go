@@ -102,6 +102,7 @@ func (c *policyExplainCmd) Run(s *streams) error {
 		return err
 	}
 	fmt.Fprintf(s.out, "%s", body)
+	fmt.Fprintf(s.out, "\nkept of each instance: %s\n", d.Retention)
 	for _, p := range plan {
 		fmt.Fprintf(s.out, "\n%s\n", p)
 	}

@@ -56,7 +56,8 @@ retention: {within: 36h, weekly: 5}
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"deadlineSeconds: 60", "maxErrors: 100%", "within: 36h", "weekly: 5", "nightly: cron(30 2 * * ? *)", "Europe/Berlin",
+		"deadlineSeconds: 60", "maxErrors: 100%", "within: 36h", "weekly: 5",
+		"kept of each instance: all that are younger than 36h, the best of each of 5 weeks, told in UTC", "nightly: cron(30 2 * * ? *)", "Europe/Berlin",
 		"Sat 2026-03-28 02:30 CET", "Sat 2026-03-28 01:30",
 		"Mon 2026-03-30 02:30 CEST", "Mon 2026-03-30 00:30", // spring has no Sunday's
 		"Thu 2026-04-02 02:30 CEST",

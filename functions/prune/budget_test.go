@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,6 +178,27 @@ func TestWhatIsHeldMeanwhileStays(t *testing.T) {
 		if _, err = w.prune(false); err != nil || len(w.there("alive-5")) != 0 {
 			t.Errorf("its lock has expired, and %v is left (%v)", w.there("alive-5"), err)
 		}
+	})
+}
+
+// A schedule may deliver twice: two runs at once delete nothing more than one,
+// and what they took from each other's hands is told as failed at most.
+func TestTwoRunsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		w.history()
+		w.guardKept(kept...)
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				if _, err := w.prune(false); err != nil && fault.CodeOf(err) != fault.SnapshotFailed {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		w.sound()
+		w.ended()
 	})
 }
 

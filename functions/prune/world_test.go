@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ type world struct {
 	cutAt, requests int
 	lost            bool
 
+	mu          sync.Mutex
 	untouchable map[string]bool // ids that must not be deleted
 	wrong       []string
 }
@@ -187,15 +189,18 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	w.mu.Lock()
 	w.requests++
-	if w.requests > w.cutAt || w.requests == w.cutAt && !w.lost {
+	n := w.requests
+	w.mu.Unlock()
+	if n > w.cutAt || n == w.cutAt && !w.lost {
 		return nil, errors.New("the process is gone")
 	}
 	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") == "DeleteSnapshot" {
 		w.watch(form.Get("SnapshotId"))
 	}
 	answer, err := w.Transport().RoundTrip(r)
-	if w.requests == w.cutAt {
+	if n == w.cutAt {
 		return nil, errors.New("the process is gone")
 	}
 	return answer, err
@@ -204,6 +209,8 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 // watch notes a deletion that must not be: of what is kept, or of a set that
 // is not marked on all that there is of it.
 func (w *world) watch(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.untouchable[id] {
 		w.wrong = append(w.wrong, "deletes "+id+", which is kept")
 	}

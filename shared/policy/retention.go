@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -21,6 +23,29 @@ type Retention struct {
 
 // IsZero reports a retention that keeps everything.
 func (r Retention) IsZero() bool { r.Timezone = ""; return r == Retention{} }
+
+// String says what is kept of each instance, as a person would.
+func (r Retention) String() string {
+	if r.IsZero() {
+		return "every set"
+	}
+	var parts []string
+	if r.Last > 0 {
+		parts = append(parts, fmt.Sprintf("the last %d", r.Last))
+	}
+	if !r.Within.IsZero() {
+		parts = append(parts, "all that are younger than "+r.Within.String())
+	}
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{r.Hourly, "hours"}, {r.Daily, "days"}, {r.Weekly, "weeks"}, {r.Monthly, "months"}, {r.Yearly, "years"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("the best of each of %d %s", p.n, p.what))
+		}
+	}
+	return strings.Join(parts, ", ") + ", told in " + cmp.Or(r.Timezone, "UTC")
+}
 
 // Zone is where hours and days are told.
 func (r Retention) Zone() (*time.Location, error) { return location(r.Timezone) }

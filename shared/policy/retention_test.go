@@ -26,3 +26,18 @@ func TestAge(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestRetentionInWords(t *testing.T) {
+	for want, r := range map[string]policy.Retention{
+		"every set":               {},
+		"the last 3, told in UTC": {Last: 3},
+		"the best of each of 24 hours, the best of each of 2 years, told in Asia/Tokyo": {Hourly: 24, Yearly: 2, Timezone: "Asia/Tokyo"},
+		"all that are younger than 1y6m, the best of each of 7 days, the best of each of 5 weeks, the best of each of 12 months, told in UTC": {
+			Within: policy.Age{Years: 1, Months: 6}, Daily: 7, Weekly: 5, Monthly: 12,
+		},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
