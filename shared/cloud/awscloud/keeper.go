@@ -89,7 +89,7 @@ func (p *Provider) Holds(ctx context.Context, ids []string) (held []string, err 
 // locks asks for each by itself if one of them is gone, for which the whole
 // question fails.
 func (p *Provider) locks(ctx context.Context, ids []string) (held []string, err error) {
-	out, err := p.ec2.DescribeLockedSnapshots(ctx, &ec2.DescribeLockedSnapshotsInput{SnapshotIds: ids})
+	locks, err := p.locked(ctx, ids)
 	switch {
 	case hasCode(err, noSnapshot) && len(ids) == 1:
 		return nil, nil
@@ -105,7 +105,7 @@ func (p *Provider) locks(ctx context.Context, ids []string) (held []string, err 
 	case err != nil:
 		return nil, err
 	}
-	for _, s := range out.Snapshots {
+	for _, s := range locks {
 		if s.LockState == types.LockStateExpired {
 			continue
 		}
@@ -116,6 +116,19 @@ func (p *Provider) locks(ctx context.Context, ids []string) (held []string, err 
 		held = append(held, fmt.Sprintf("%s is locked%s", aws.ToString(s.SnapshotId), until))
 	}
 	return held, nil
+}
+
+func (p *Provider) locked(ctx context.Context, ids []string) (all []types.LockedSnapshotsInfo, err error) {
+	for in := (&ec2.DescribeLockedSnapshotsInput{SnapshotIds: ids}); ; {
+		page, err := p.ec2.DescribeLockedSnapshots(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Snapshots...)
+		if in.NextToken = page.NextToken; aws.ToString(in.NextToken) == "" {
+			return all, nil
+		}
+	}
 }
 
 // images finds those that are made of a snapshot, disabled ones too.
