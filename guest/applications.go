@@ -5,6 +5,7 @@ package main
 import (
 	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/guest/application/mariadb"
+	"github.com/quiesce/quiesce/guest/application/mysql"
 	"github.com/quiesce/quiesce/guest/application/postgresql"
 	"github.com/quiesce/quiesce/guest/application/redis"
 )
@@ -13,6 +14,7 @@ import (
 // besides scripts, each with its adapter's constructor.
 var applications = map[string]application.New{
 	"mariadb":       mariadb.New,
+	mysql.Kind:      mysql.New,
 	postgresql.Kind: postgresql.New,
 	redis.Kind:      redis.New,
 }

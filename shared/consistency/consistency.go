@@ -267,13 +267,17 @@ func document(s run.State) *gap {
 }
 
 // held says how the application was, for a sentence. PostgreSQL has no lock that
-// stops its writers and needs none for a frozen set, which must not be said of it.
+// stops its writers and needs none for a frozen set, which must not be said of
+// it; nor of MySQL, where the lock is one that lets writers go on.
 func held(s run.State) string {
 	switch app := s.Plan.Policy.Application; app.Kind {
 	case policy.PostgreSQL:
 		return "the server had made a checkpoint and its session ran through"
 	case policy.ByDocument:
 		return "the document " + app.Document + " said that the application was at rest and held"
+	}
+	if a := s.Thaw.Evidence.Application; a != nil && a.Mode == policy.LockInstance {
+		return "the server's files and definitions were held, from which it recovers to its last commit"
 	}
 	return "the application was at rest and held"
 }

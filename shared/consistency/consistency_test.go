@@ -1,6 +1,7 @@
 package consistency_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -185,5 +186,21 @@ func TestJudge(t *testing.T) {
 				t.Error("no reason is given")
 			}
 		})
+	}
+}
+
+// TestJudgeSaysWhatWasHeld claims no rest of writers whom nothing stopped.
+func TestJudgeSaysWhatWasHeld(t *testing.T) {
+	for _, tt := range []struct{ kind, mode, want string }{
+		{policy.MySQL, "ftwrl", "the application was at rest and held, "},
+		{policy.MySQL, policy.LockInstance, "the server's files and definitions were held, from which it recovers to its last commit, "},
+		{policy.PostgreSQL, "checkpoint", "the server had made a checkpoint and its session ran through, "},
+	} {
+		s := proved()
+		s.Plan.Policy.Application.Kind = tt.kind
+		s.Thaw.Evidence.Application.Kind, s.Thaw.Evidence.Application.Mode = tt.kind, tt.mode
+		if got := consistency.Judge(s); !strings.HasPrefix(got.Reason, tt.want) {
+			t.Errorf("%s in %s: got %q", tt.kind, tt.mode, got.Reason)
+		}
 	}
 }

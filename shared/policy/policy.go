@@ -43,7 +43,7 @@ type OptIn struct {
 // reached by its socket as root, or with what an option file there says: no
 // secret stands in a policy.
 type Application struct {
-	Kind           string `json:"kind"`                 // none (default), script, document, auto, or a server's: mariadb, postgresql, redis; those of Unbuilt are refused by precheck
+	Kind           string `json:"kind"`                 // none (default), script, document, auto, or a server's: mariadb, mysql, postgresql, redis; those of Unbuilt are refused by precheck
 	PreScript      string `json:"preScript,omitempty"`  // with kind script, and only then
 	PostScript     string `json:"postScript,omitempty"` // with kind script, and only then
 	Document       string `json:"document,omitempty"`   // name or ARN; with kind document, and only then
@@ -94,10 +94,13 @@ const (
 	Redis      = "redis"
 )
 
+// LockInstance is the mode of mysql in which writers go on.
+const LockInstance = "lock-instance"
+
 // Modes are the ways in which a server can be held, its best first.
 var Modes = map[string][]string{
 	MariaDB:    {"backup-stage", "ftwrl"},
-	MySQL:      {"lock-instance", "ftwrl"},
+	MySQL:      {LockInstance, "ftwrl"},
 	PostgreSQL: {"checkpoint", "backup"},
 	Redis:      nil,
 }
@@ -117,7 +120,7 @@ func (a Application) holds() bool { return a.Server() || a.Kind == Auto }
 
 // Unbuilt reports that the kind is known, and no run can do it yet.
 func (a Application) Unbuilt() bool {
-	return a.Kind == VSS || a.Kind == MySQL
+	return a.Kind == VSS
 }
 
 // Freeze tells which filesystems are held. DeadlineSeconds is when the
