@@ -141,17 +141,7 @@ func unreleased(s run.State) bool {
 
 // paused reports that the application was touched and not released again.
 func paused(s run.State) bool {
-	if s.Thaw == nil {
-		return false
-	}
-	if !s.Thaw.Document.LetGo() {
-		return true
-	}
-	if s.Thaw.Evidence == nil {
-		return false
-	}
-	a := s.Thaw.Evidence.Application
-	return a != nil && a.Kind != policy.ByDocument && a.Kind != policy.None && !a.QuiesceAt.IsZero() && a.ReleasedAt.IsZero()
+	return s.Thaw != nil && (!s.Thaw.Document.LetGo() || s.Thaw.Evidence.Resting())
 }
 
 func sentence(f *run.Failure) string {

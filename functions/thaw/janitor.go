@@ -69,23 +69,26 @@ func unsure(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input, 
 
 // conclude does for a run that broke off what its tag step would have done: it
 // labels what snapshots there are as judged by nobody, and tells how the run
-// ended, and that a person must look if unreached tells why the instance did not
-// answer. All of it may be done again.
-func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input, unreached error) error {
+// ended, and that a person must look if trouble tells why the instance was not,
+// or not wholly, let go. All of it may be done again.
+func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input, trouble error) error {
 	plan := in.Plan
 	code, reason := fault.Internal, "the execution ended as "+in.Ended.Status+" before its verdict; "
 	next := "Look at the execution's history for why it broke off, and delete its snapshots."
 	alarm := false
-	switch cause := fault.CodeOf(unreached); {
+	switch cause := fault.CodeOf(trouble); {
 	case cause == "" && plan.Policy.Mode == policy.Plugin:
 		reason += "the plug-in goes on by itself"
 	case cause == "":
 		reason += "the instance was let go"
 	case cause == fault.InstanceNotOptedIn:
 		reason += "the instance may not be commanded, and was not"
+	case cause == fault.ScriptFailed:
+		alarm, code, next = true, fault.ScriptFailed, fault.ThawFailed.NextMove()
+		reason += "the instance was thawed, and its application may still be at rest"
 	default:
 		alarm, code, next = true, fault.ThawFailed, fault.ThawFailed.NextMove()
-		reason += "it is not known whether the instance was let go: " + unreached.Error()
+		reason += "it is not known whether the instance was let go: " + trouble.Error()
 	}
 	found, err := cloud.Find(ctx, c, plan.RunID, cloud.Settle) // a function that was running goes on
 	if err != nil {

@@ -75,7 +75,11 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 		}
 	}
 	if in.Ended.unjudged() {
-		return thawed, conclude(ctx, c, metrics, in, held(thawed.Document))
+		trouble := held(thawed.Document)
+		if trouble == nil && thawed.Evidence.Resting() {
+			trouble = fault.New(fault.ScriptFailed, "the application was not released")
+		}
+		return thawed, conclude(ctx, c, metrics, in, trouble)
 	}
 	return thawed, nil
 }

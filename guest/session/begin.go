@@ -14,6 +14,12 @@ import (
 // tells the thaw that a post-script is owed; no helper can send it.
 const byDocument = "document"
 
+// A server is asked so often to let go, with so long in between.
+const (
+	releaseTries = 4
+	releasePause = 500 * time.Millisecond
+)
+
 // begin quiesces the application. When that fails it is released at once, for
 // a quiesce that failed may have done half of its work; the session stays open,
 // so that the run may still freeze.
@@ -133,6 +139,13 @@ func (s *session) release(thawed bool) {
 		}
 	}
 	files, err := s.app.Release(ctx)
+	for try := 1; err != nil && app.Kind != "script" && try < releaseTries && ctx.Err() == nil; try++ {
+		select { // a script has retries of its own; what a server refused once need not stay changed
+		case <-time.After(releasePause):
+			files, err = s.app.Release(ctx)
+		case <-ctx.Done():
+		}
+	}
 	s.note(func(e *protocol.Evidence) {
 		released(e, held, err, s.host.Stamp())
 		e.Application.Files = files

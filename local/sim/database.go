@@ -57,6 +57,13 @@ func (d *Database) State() (locked string, sessions int, changed []string) {
 	return d.locked, len(d.sessions), changed
 }
 
+// Idle reports that nobody holds the server and that its settings are the usual
+// ones.
+func (d *Database) Idle() bool {
+	locked, sessions, changed := d.State()
+	return locked == "" && sessions == 0 && len(changed) == 0
+}
+
 // KillSession ends the session that has the lock, as an operator does. It
 // reports whether there was one.
 func (d *Database) KillSession() bool {

@@ -30,7 +30,7 @@ func (w *world) judge(h *History) {
 	}
 	w.neverLeftFrozen(t, say)
 	w.writesAgain(t, h, say)
-	w.asBefore(say)
+	w.asBefore(h, say)
 	for _, r := range h.Runs {
 		w.ends(r, say)
 		w.neverOverclaims(t, r, say)
@@ -56,10 +56,26 @@ func (w *world) neverLeftFrozen(t *truth, say sayer) {
 			say("%s is frozen by somebody else, who took that back", x.mount)
 		case x.run == "" && x.by != "somebody else" && x.by != "power":
 			say("%s was frozen by somebody else at %s and thawed by %s", x.mount, stamp(x.from), x.by)
-		case x.run != "" && to-x.from > deadline+tolerance && !w.forsaken(x.from, to, x.mount):
+		case x.run != "" && x.open:
+			say("%s is left frozen by %s", x.mount, x.run)
+		case x.run != "" && max(to-t.beneath(x, to, w)-x.from, 0) > deadline+tolerance && !w.forsaken(x.from, to, x.mount):
 			say("%s was frozen for %s by %s, past the deadline of %s", x.mount, to-x.from, x.run, deadline)
 		}
 	}
+}
+
+// beneath is for how long of a freeze's end a stranger's freeze of the filesystem
+// that it lies on stood in the way of its thaw.
+func (t *truth) beneath(x *epoch, to time.Duration, w *world) time.Duration {
+	if !w.schedule.Setup.Stacked || x.mount != w.mounts[1] {
+		return 0
+	}
+	for _, under := range t.epochs {
+		if under.mount == w.mounts[0] && under.run == "" && under.from < to && under.to > to-tolerance {
+			return to - max(under.from, x.from)
+		}
+	}
+	return 0
 }
 
 // forsaken reports that whoever stood behind a freeze or a rest was killed: the
@@ -110,8 +126,12 @@ func (w *world) writesAgain(t *truth, h *History, say sayer) {
 	}
 	holders := w.ledger.Holders()
 	if len(holders) > 0 {
-		if !w.refusedRelease(h) && !w.forsaken(0, end, "") {
+		alarmed := slices.ContainsFunc(h.Runs, func(r *Ended) bool { return r.Alarms > 0 })
+		switch {
+		case !w.refusedRelease(h):
 			say("the application is held by %v in the end", holders)
+		case !alarmed && !w.busDown(h):
+			say("the application is held by %v in the end, and nobody was told", holders)
 		}
 		return
 	}
@@ -129,21 +149,26 @@ func (w *world) writesAgain(t *truth, h *History, say sayer) {
 }
 
 // refusedRelease reports that what lets the application go was itself made to
-// fail, or held up past its limits.
+// fail for good, or held up past its limits: a script's own failure, or a
+// server's that was asked again and again. A person is told then.
 func (w *world) refusedRelease(h *History) bool {
-	return slices.ContainsFunc(h.Hit, func(f fault.Fault) bool {
-		return (f.Kind == fault.Refuse || f.Kind == fault.Stall) &&
-			slices.Contains([]string{"thaw/script", "thaw/scripted", "thaw/release", "thaw/undo"}, f.Target)
-	})
+	n := 0
+	for _, f := range h.Hit {
+		release := slices.Contains([]string{"thaw/script", "thaw/scripted", "thaw/release", "thaw/undo"}, f.Target)
+		if release && (f.Kind == fault.Refuse || f.Kind == fault.Stall) {
+			n++
+		}
+	}
+	return n > 0 && (w.server == nil || n > 2 || slices.ContainsFunc(h.Hit, func(f fault.Fault) bool { return f.Kind == fault.Stall || f.Target == "thaw/undo" }))
 }
 
 // asBefore: a server has no lock, no session and no setting left.
-func (w *world) asBefore(say sayer) {
+func (w *world) asBefore(h *History, say sayer) {
 	if w.server == nil {
 		return
 	}
 	locked, open, changed := w.server.State()
-	if w.forsaken(0, time.Since(w.began), "") || len(w.plan.Hit()) > 0 && w.refusedRelease(&History{Hit: w.plan.Hit()}) {
+	if w.refusedRelease(h) {
 		return
 	}
 	if locked != "" || open > 0 {

@@ -51,3 +51,13 @@ func TestFound(t *testing.T) {
 		})
 	}
 }
+
+// Numbers of what there is to try, for whoever bounds a run.
+func TestThereAreSoManyPairs(t *testing.T) {
+	s := site(t)
+	all := Pairs(calm(t, s))
+	t.Logf("%d pairs", len(all))
+	if len(all) < 10_000 {
+		t.Errorf("only %d pairs", len(all))
+	}
+}

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,11 +19,13 @@ import (
 	"github.com/quiesce/quiesce/local/aws/ssm"
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
+	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/local/runtimeapi"
 	"github.com/quiesce/quiesce/local/sim"
 	port "github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud"
 	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -253,6 +256,38 @@ func (w *world) run() {
 	w.await(first)
 	w.await(second)
 	w.rest(aftermath)
+	if w.unsettled() {
+		w.next()
+		w.rest(time.Minute)
+	}
+}
+
+// unsettled reports that something is held that everybody who stood behind it
+// has left.
+func (w *world) unsettled() bool {
+	for _, m := range w.mounts {
+		if w.sim.Frozen(m) {
+			return true
+		}
+	}
+	return len(w.ledger.Holders()) > 0 || w.server != nil && !w.server.Idle()
+}
+
+// next is another run's command: it finds what was left and undoes it.
+func (w *world) next() {
+	for _, req := range []protocol.Request{
+		{Verb: protocol.Begin, Begin: &protocol.BeginRequest{SessionSeconds: 60, Application: protocol.Application{Kind: policy.None}}},
+		{Verb: protocol.Thaw},
+	} {
+		req.Version, req.RunID = protocol.Version, "run-next"
+		raw, err := json.Marshal(req)
+		if err != nil {
+			return
+		}
+		w.sim.Execute(w.life, instance.Command{Parameters: map[string]string{
+			"Verb": string(req.Verb), "Request": base64.StdEncoding.EncodeToString(raw),
+		}})
+	}
 }
 
 func (w *world) start(name string) (arn string) {

@@ -72,6 +72,16 @@ type ApplicationEvidence struct {
 	Error      *Failure      `json:"error,omitempty"`
 }
 
+// Resting reports that the application was touched and not released again, as
+// far as the evidence goes; of none, that it was not touched.
+func (e *Evidence) Resting() bool {
+	if e == nil || e.Application == nil {
+		return false
+	}
+	a := e.Application
+	return a.Kind != "none" && a.Kind != "document" && !a.QuiesceAt.IsZero() && a.ReleasedAt.IsZero()
+}
+
 // Files are small texts by their names, such as a backup label.
 type Files map[string]string
 
