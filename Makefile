@@ -37,7 +37,7 @@ simulation-test: simulation
 	bin/simulation -shards $(SHARDS) -summary
 
 simulate: simulation ## Live through every fault at every point, pairs of them and N random schedules, in virtual time. SEED= is the first one's.
-	bin/simulation -test.run 'Singles|Pairs|Random' -test.timeout 0 -shards $(SHARDS) -summary -n $(or $(N),10000) -from $(or $(SEED),1) -pairs $(or $(PAIRS),1500) -table docs/simulation.md
+	bin/simulation -test.run 'Singles|Pairs|Random' -test.timeout 0 -shards $(SHARDS) -summary -n $(or $(N),10000) -from $(or $(SEED),1) -pairs $(or $(PAIRS),1500) $(if $(FOR),-for $(FOR)) -table docs/simulation.md
 
 dist: # What the stack deploys: the functions, and the helper for both architectures.
 	GOOS=linux GOARCH=arm64 $(GO) build -trimpath $(LAMBDA) -o dist/arm64/bootstrap ./functions/lambda

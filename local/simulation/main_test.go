@@ -22,6 +22,7 @@ var (
 	story  = flag.Bool("story", false, "tell every history with a violation")
 	many   = flag.Int("n", 0, "live through so many random schedules")
 	from   = flag.Uint64("from", firstSeed, "the first one's seed")
+	span   = flag.Duration("for", 0, "end the random schedules after so long; 0: when all are done")
 	pairs  = flag.Int("pairs", ciPairs, "live through so many pairs of faults; -1: through all of them")
 	shards = flag.Int("shards", 0, "divide the work among so many processes")
 	shard  = flag.Int("shard", 0, "which of them this one is, from 0")
@@ -62,7 +63,7 @@ type part struct {
 	Name       string  `json:"name"`
 	Runs       int     `json:"runs"`
 	Violations int     `json:"violations"`
-	Seconds    float64 `json:"seconds"`
+	Through    uint64  `json:"through,omitempty"` // the last seed up to which all were lived through
 }
 
 var (
@@ -158,7 +159,7 @@ func merge(parts, more []part) []part {
 			if parts[i].Name == p.Name {
 				parts[i].Runs += p.Runs
 				parts[i].Violations += p.Violations
-				parts[i].Seconds = max(parts[i].Seconds, p.Seconds)
+				parts[i].Through = min(parts[i].Through, p.Through)
 				found = true
 			}
 		}

@@ -31,11 +31,12 @@ func write(path string, s Summary) error {
 // page renders what a run showed.
 func page(s Summary) string {
 	var b strings.Builder
+	names := map[string]string{"singles": "every single fault at every point", "pairs": "pairs of faults, an even choice of all"}
 	b.WriteString("| what | runs | violations |\n|---|--:|--:|\n")
 	for _, p := range s.Parts {
-		name := p.Name
-		if name == "random" {
-			name = fmt.Sprintf("random schedules, from seed %d on", s.Seed)
+		name := names[p.Name]
+		if p.Name == "random" {
+			name = fmt.Sprintf("random schedules, seeds %d to %d", s.Seed, p.Through)
 		}
 		fmt.Fprintf(&b, "| %s | %d | %d |\n", name, p.Runs, p.Violations)
 	}

@@ -69,18 +69,18 @@ func calm(t *testing.T, s *Site) (all []*History) {
 	return all
 }
 
-// part measures what one test does.
-func measured(name string, do func()) {
-	runs, violations, began := total.Runs, total.Violations, time.Now()
-	do()
-	total.Parts = append(total.Parts, part{name, total.Runs - runs, total.Violations - violations, time.Since(began).Seconds()})
+// measured counts what one test does, which answers how far it came.
+func measured(name string, do func() (through uint64)) {
+	runs, violations := total.Runs, total.Violations
+	through := do()
+	total.Parts = append(total.Parts, part{name, total.Runs - runs, total.Violations - violations, through})
 }
 
 // TestSingles tries every kind of fault at every point of every setup. A fault
 // that was planned there and did not happen has shown nothing.
 func TestSingles(t *testing.T) {
 	s := site(t)
-	measured("singles", func() {
+	measured("singles", func() uint64 {
 		i := 0
 		for _, c := range calm(t, s) {
 			for _, f := range Singles(c) {
@@ -94,6 +94,7 @@ func TestSingles(t *testing.T) {
 				}
 			}
 		}
+		return 0
 	})
 }
 
@@ -101,7 +102,7 @@ func TestSingles(t *testing.T) {
 // choice of them.
 func TestPairs(t *testing.T) {
 	s := site(t)
-	measured("pairs", func() {
+	measured("pairs", func() uint64 {
 		all := Pairs(calm(t, s))
 		step := 1
 		if *pairs >= 0 {
@@ -112,6 +113,7 @@ func TestPairs(t *testing.T) {
 				judged(t, s, live(t, s, all[i], false))
 			}
 		}
+		return 0
 	})
 }
 
@@ -122,19 +124,25 @@ func TestRandom(t *testing.T) {
 	if n == 0 {
 		n = ciSeeds
 	}
-	measured("random", func() {
+	measured("random", func() (through uint64) {
 		chance := NewChance(calm(t, s))
-		last := time.Now()
+		began := time.Now()
+		last := began
 		for i := range n {
 			if !mine(i) {
 				continue
 			}
+			if *span > 0 && time.Since(began) > *span {
+				return through
+			}
+			through = *from + uint64(i)
 			judged(t, s, live(t, s, chance.Draw(*from+uint64(i)), false))
 			if *many > 0 && time.Since(last) > time.Minute {
 				last = time.Now()
 				progress(i)
 			}
 		}
+		return through
 	})
 }
 
