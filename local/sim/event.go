@@ -17,6 +17,7 @@ type Event struct {
 type Kind string
 
 const (
+	Guarded   Kind = "guarded"      // a guard stands behind a freeze to come
 	Froze     Kind = "frozen"       // a filesystem stands from here on
 	Thawed    Kind = "thawed"       // and from here on it does not
 	Copied    Kind = "copied"       // the point in time of a set

@@ -65,6 +65,7 @@ func (v *held) Arm(ctx context.Context, deadline protocol.Stamp) error {
 	v.mu.Lock()
 	v.armed = true
 	v.mu.Unlock()
+	v.p.tell(Event{Kind: Guarded, Mount: v.about.Mount, Run: v.run})
 	left := time.Duration(deadline.Mono - v.p.stamp().Mono)
 	go func() {
 		t := time.NewTimer(left)

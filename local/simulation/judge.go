@@ -41,8 +41,8 @@ func (w *world) judge(h *History) {
 
 type sayer func(format string, args ...any)
 
-// neverLeftFrozen: no freeze of a run lasts past its deadline, no freeze of
-// anybody's is left, and nobody's freeze is thawed by a run that did not make it.
+// neverLeftFrozen: no freeze of a run comes before its guard or lasts past its
+// deadline, no freeze of anybody's is left, and nobody's freeze is thawed by a run that did not make it.
 func (w *world) neverLeftFrozen(t *truth, say sayer) {
 	deadline := time.Duration(w.asked.Freeze.DeadlineSeconds) * time.Second
 	end := time.Since(w.began)
@@ -50,6 +50,9 @@ func (w *world) neverLeftFrozen(t *truth, say sayer) {
 		to := x.to
 		if x.open {
 			to = end
+		}
+		if x.run != "" && !x.guarded {
+			say("%s was frozen by %s before a guard stood behind it", x.mount, x.run)
 		}
 		switch {
 		case x.run == "" && x.open:

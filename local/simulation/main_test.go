@@ -60,10 +60,10 @@ type Summary struct {
 
 // part is what one test contributed.
 type part struct {
-	Name       string  `json:"name"`
-	Runs       int     `json:"runs"`
-	Violations int     `json:"violations"`
-	Through    uint64  `json:"through,omitempty"` // the last seed up to which all were lived through
+	Name       string `json:"name"`
+	Runs       int    `json:"runs"`
+	Violations int    `json:"violations"`
+	Through    uint64 `json:"through,omitempty"` // the last seed up to which all were lived through
 }
 
 var (

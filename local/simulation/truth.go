@@ -15,6 +15,7 @@ type epoch struct {
 	from, to time.Duration
 	open     bool // it stands still
 	by       string
+	guarded  bool // a guard was armed for it before
 }
 
 // pause is one time of rest of the application.
@@ -44,13 +45,15 @@ type truth struct {
 // learn reads the world's events.
 func learn(events []sim.Event, mounts int) *truth {
 	t := &truth{}
-	stands := map[string]*epoch{}
+	stands, guarded := map[string]*epoch{}, map[string]string{}
 	var rests *pause
 	on := true
 	for _, e := range events {
 		switch e.Kind {
+		case sim.Guarded:
+			guarded[e.Mount] = e.Run
 		case sim.Froze:
-			x := &epoch{mount: e.Mount, run: e.Run, from: e.At, open: true}
+			x := &epoch{mount: e.Mount, run: e.Run, from: e.At, open: true, guarded: guarded[e.Mount] == e.Run}
 			stands[e.Mount] = x
 			t.epochs = append(t.epochs, x)
 		case sim.Thawed:
