@@ -17,6 +17,7 @@ type server struct {
 	refuse  error // of Quiesce
 	lost    error // of StillHeld
 	stuck   error // of Release
+	yields  int   // after so many refusals it is released all the same; 0: never
 	undone  []byte
 	journal application.Journal
 }
@@ -65,6 +66,11 @@ func (s *server) StillHeld(context.Context) error { s.asked("held?"); return s.l
 
 func (s *server) Release(context.Context) (map[string]string, error) {
 	s.asked("release")
+	if s.yields > 0 {
+		if s.yields--; s.yields == 0 {
+			s.stuck = nil
+		}
+	}
 	return map[string]string{"label": "x"}, s.stuck
 }
 
@@ -145,6 +151,16 @@ func TestApplication(t *testing.T) {
 		if a := reply.Evidence.Application; !a.ReleasedAt.IsZero() || a.Held || ExitCode(reply) != ExitPostFailed || reply.Evidence.Phase != protocol.Released {
 			r.t.Errorf("evidence: %+v", a)
 		}
+	})
+	run(t, "released at the third time of asking", func(r *rig) {
+		s := r.serve()
+		r.begin(held, "")
+		r.verb(protocol.Freeze, "")
+		s.stuck, s.yields = fault.New(fault.ApplicationRefused, "it did not take the order"), 3
+		if a := r.verb(protocol.Thaw, "").Evidence.Application; a.ReleasedAt.IsZero() || !a.Held {
+			r.t.Errorf("evidence: %+v", a)
+		}
+		r.happened(order([]string{"quiesce"}, "held?", "release", "release", "release")...)
 	})
 	run(t, "the session's deadline", func(r *rig) {
 		r.serve()

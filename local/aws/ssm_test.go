@@ -195,6 +195,62 @@ func TestPlannedFaultsOfACommand(t *testing.T) {
 	})
 }
 
+// A command that is overtaken runs after the next one, even when the service has
+// given it up by then.
+func TestAnOvertakenCommand(t *testing.T) {
+	plan, err := fault.New("freeze:reorder", "freeze:reorder@3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, aws.Config{Faults: plan}, func(t *testing.T, w *world) {
+		var ran []string
+		w.machine.do = func(_ context.Context, c instance.Command) instance.Result {
+			ran = append(ran, strings.TrimSpace(c.Script))
+			return instance.Result{}
+		}
+		w.ssm = awsssm.NewFromConfig(once(w.Client("freeze")))
+		w.send(t, "one")
+		w.send(t, "two")
+		time.Sleep(time.Second)
+		late := w.send(t, "three")
+		time.Sleep(40 * time.Second)
+		if i := w.invocation(t, late); *i.StatusDetails != "Delivery Timed Out" {
+			t.Errorf("got %s", *i.StatusDetails)
+		}
+		w.send(t, "four")
+		time.Sleep(time.Second)
+		if got := strings.Join(ran, " "); got != "two one four three" {
+			t.Errorf("ran %s", got)
+		}
+	})
+}
+
+// A wrong answer tells a part of the truth; one that never comes leaves its
+// client to its own patience, and nothing is done.
+func TestWrongAndMissingAnswers(t *testing.T) {
+	plan, err := fault.New("GetCommandInvocation:wrong-data", "SendCommand:hang@2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, aws.Config{Faults: plan}, func(t *testing.T, w *world) {
+		w.machine.do = takes(time.Second, 0)
+		id := w.send(t, "x")
+		time.Sleep(5 * time.Second)
+		if first, then := *w.invocation(t, id).StandardOutputContent, *w.invocation(t, id).StandardOutputContent; first != "o" || then != "out" {
+			t.Errorf("got %q, then %q", first, then)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		_, err := w.ssm.SendCommand(ctx, &awsssm.SendCommandInput{
+			DocumentName: sdk.String("AWS-RunShellScript"), InstanceIds: []string{target}, Parameters: map[string][]string{"commands": {"x"}},
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
+			t.Errorf("got %v after %v", err, time.Since(began))
+		}
+	})
+}
+
 const document = `
 schemaVersion: "2.2"
 description: test

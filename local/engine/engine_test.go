@@ -78,6 +78,25 @@ func TestTimeoutOfTheMachine(t *testing.T) {
 	})
 }
 
+func TestAnExecutionIsExpired(t *testing.T) {
+	deployed(t, working(10*time.Minute), func(t *testing.T, e *engine.Engine, announced *[]string) {
+		x, err := e.Start("m", "a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if err := e.Expire(x.ARN); err != nil {
+			t.Fatal(err)
+		}
+		if x, err = e.Describe(x.ARN); err != nil || x.Status != engine.TimedOut || x.StoppedAt.Sub(x.StartedAt) != time.Second {
+			t.Errorf("got %+v, %v", x, err)
+		}
+		if err := e.Expire("none"); !errors.Is(err, engine.ErrNoExecution) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestRefusals(t *testing.T) {
 	deployed(t, working(time.Hour), func(t *testing.T, e *engine.Engine, _ *[]string) {
 		for _, c := range []struct {

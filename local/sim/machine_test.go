@@ -282,6 +282,107 @@ func TestFreezingIsTheKernels(t *testing.T) {
 	})
 }
 
+// A thaw in the first milliseconds of a freeze finds nothing to thaw; one that
+// comes during the flush succeeds, as does the freeze, and nothing stands.
+func TestAThawDuringAFreeze(t *testing.T) {
+	bubble(t, 7, 1, func(b *bench) {
+		b.must(b.Dirty("/data0", 64<<20))
+		for _, c := range []struct {
+			after  time.Duration
+			thaws  error
+			stands bool
+		}{{time.Millisecond, syscall.EINVAL, true}, {20 * time.Millisecond, nil, false}} {
+			froze := make(chan error, 1)
+			go func() { froze <- b.Fsfreeze(context.Background(), "/data0", true) }()
+			time.Sleep(c.after)
+			if err := b.Fsfreeze(b.Context(), "/data0", false); !errors.Is(err, c.thaws) {
+				b.Errorf("a thaw after %v: %v", c.after, err)
+			}
+			b.must(<-froze)
+			if b.Frozen("/data0") != c.stands {
+				b.Errorf("after a thaw at %v it stands: %v", c.after, !c.stands)
+			}
+			_ = b.Fsfreeze(b.Context(), "/data0", false)
+		}
+	})
+}
+
+// Who dies is followed by the next in line: the helper by its keeper, the keeper
+// by the next command, a guard by the helper.
+func TestWhoComesAfterTheDead(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		kill    func(*bench)
+		resting bool // until the next command
+	}{
+		{"the helper", func(b *bench) { b.KillHelper() }, false},
+		{"the helper, then its keeper", func(b *bench) { b.KillHelper(); time.Sleep(keeperLooks + thawTakes/2); b.KillHelper() }, true},
+		{"a guard", func(b *bench) {
+			if !b.KillGuard("/data1") || b.KillGuard("/data1") {
+				b.Error("there is one guard to kill")
+			}
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, 8, 2, func(b *bench) {
+				b.begin(true)
+				if _, code := b.ask(protocol.Freeze, nil); code != 0 {
+					b.Fatal(code)
+				}
+				c.kill(b)
+				time.Sleep(time.Second)
+				if b.Frozen("/data0") || b.Frozen("/data1") {
+					b.Error("something is left frozen")
+				}
+				if held := len(b.ledger.Holders()) > 0; held != c.resting {
+					b.Errorf("the application rests: %v", held)
+				}
+				b.ask(protocol.Thaw, nil)
+				if held := b.ledger.Holders(); len(held) > 0 {
+					b.Errorf("after the next command it is held by %v", held)
+				}
+			})
+		})
+	}
+}
+
+// A machine that goes down takes every freeze, every process and all that was
+// only in memory with it.
+func TestAMachineIsTurnedOff(t *testing.T) {
+	bubble(t, 9, 2, func(b *bench) {
+		b.begin(true)
+		b.ask(protocol.Freeze, nil)
+		b.Turn(false)
+		if b.Frozen("/data0") {
+			b.Error("a freeze outlived its machine")
+		}
+		before := b.last()
+		b.Turn(true)
+		if reply, _ := b.ask(protocol.Thaw, nil); reply.Error == nil || reply.Error.Code != fault.NoSession {
+			b.Errorf("got %+v", reply.Error)
+		}
+		time.Sleep(time.Second)
+		if b.last() != before {
+			b.Error("a program came back by itself")
+		}
+	})
+}
+
+func TestNothingCanBeKept(t *testing.T) {
+	bubble(t, 10, 1, func(b *bench) {
+		b.Fill(true)
+		if _, code := b.ask(protocol.Begin, func(r *protocol.Request) {
+			r.Begin = &protocol.BeginRequest{SessionSeconds: 60, Application: protocol.Application{Kind: "script", PreScript: b.ledger.PreScript(), PostScript: b.ledger.PostScript()}}
+		}); code == 0 {
+			b.Error("a session was opened that nobody could recover")
+		}
+		b.Fill(false)
+		if len(b.ledger.Holders()) > 0 {
+			b.Error("the application was brought to rest")
+		}
+	})
+}
+
 func TestDirtyPagesLengthenAFreeze(t *testing.T) {
 	bubble(t, 5, 1, func(b *bench) {
 		b.must(b.ledger.Stop(b.Context()))
