@@ -54,7 +54,7 @@ type Site struct {
 // road leads the clients to the account of the world that runs.
 type road struct{ to http.RoundTripper }
 
-func (r *road) RoundTrip(q *http.Request) (*http.Response, error) { return r.to.RoundTrip(q) }
+func (r *road) Do(q *http.Request) (*http.Response, error) { return r.to.RoundTrip(q) }
 
 // Deploy makes a site of the definition that is deployed, which change may
 // change first; nil changes nothing.
@@ -94,7 +94,7 @@ func Deploy(change func(definition string) string) (*Site, error) {
 
 func (s *Site) client(c *cloud.Cloud, role string) sdk.Config {
 	cfg := c.Client(role)
-	cfg.HTTPClient = &http.Client{Transport: s.road}
+	cfg.HTTPClient = s.road
 	return cfg
 }
 

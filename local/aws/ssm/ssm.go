@@ -129,16 +129,23 @@ func (s *SSM) Limit(*wire.Call) (string, wire.Limit) { return "", wire.Limit{} }
 
 // Do has the effect of one call.
 func (s *SSM) Do(_ context.Context, c *wire.Call) (wire.Reply, error) {
-	do := map[string]func(*wire.Call) (any, error){
-		"SendCommand":                 s.sendCommand,
-		"GetCommandInvocation":        s.getCommandInvocation,
-		"ListCommands":                s.listCommands,
-		"CancelCommand":               s.cancelCommand,
-		"DescribeInstanceInformation": s.describeInstanceInformation,
-		"DescribeDocument":            s.describeDocument,
-		"GetDocument":                 s.getDocument,
-	}[c.Action]
-	if do == nil {
+	var do func(*wire.Call) (any, error)
+	switch c.Action {
+	case "SendCommand":
+		do = s.sendCommand
+	case "GetCommandInvocation":
+		do = s.getCommandInvocation
+	case "ListCommands":
+		do = s.listCommands
+	case "CancelCommand":
+		do = s.cancelCommand
+	case "DescribeInstanceInformation":
+		do = s.describeInstanceInformation
+	case "DescribeDocument":
+		do = s.describeDocument
+	case "GetDocument":
+		do = s.getDocument
+	default:
 		return wire.Reply{}, wire.Bad("UnknownOperationException", "%s is not emulated", c.Action)
 	}
 	out, err := do(c)
