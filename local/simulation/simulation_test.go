@@ -165,7 +165,11 @@ func TestSimulation(t *testing.T) {
 func TestTheSameSeedIsTheSameHistory(t *testing.T) {
 	s := site(t)
 	chance := NewChance(calm(t, s))
-	for seed := uint64(1); seed <= 25; seed++ {
+	n := uint64(25)
+	if *many > 0 {
+		n = uint64(*many)
+	}
+	for seed := *from; seed < *from+n; seed++ {
 		first := live(t, s, chance.Draw(seed), true).Timeline
 		again := live(t, s, chance.Draw(seed), true).Timeline
 		if !slices.Equal(first, again) {
