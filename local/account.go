@@ -140,7 +140,7 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 // listen adds the rules by which events start functions.
 func (a *account) listen() error {
 	return errors.Join(
-		a.cloud.Janitor(a.machine, a.sweep),
+		a.cloud.Janitor("janitor", a.machine, a.sweep),
 		a.cloud.Listen("completion", awscloud.Completion(), a.wake),
 	)
 }

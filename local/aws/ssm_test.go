@@ -195,6 +195,22 @@ func TestPlannedFaultsOfACommand(t *testing.T) {
 	})
 }
 
+func TestOtherPeoplesCommands(t *testing.T) {
+	run(t, aws.Config{}, func(t *testing.T, w *world) {
+		w.machine.do = takes(time.Second, 0)
+		w.SSM.Occupy(target, 20*time.Second)
+		id := w.send(t, "x")
+		time.Sleep(15 * time.Second)
+		if i := w.invocation(t, id); i.Status != types.CommandInvocationStatusPending {
+			t.Errorf("got %s", i.Status)
+		}
+		time.Sleep(10 * time.Second)
+		if i := w.invocation(t, id); i.Status != types.CommandInvocationStatusSuccess {
+			t.Errorf("got %s", i.Status)
+		}
+	})
+}
+
 // A command that is overtaken runs after the next one, even when the service has
 // given it up by then.
 func TestAnOvertakenCommand(t *testing.T) {

@@ -173,7 +173,7 @@ func TestStopAndJanitor(t *testing.T) {
 			return json.RawMessage(`{}`), nil
 		}
 		var thaws []aws.Stopped
-		if err := w.Janitor(w.arn, func(_ context.Context, s aws.Stopped) error {
+		if err := w.Janitor("janitor", w.arn, func(_ context.Context, s aws.Stopped) error {
 			thaws = append(thaws, s)
 			if len(thaws) == 1 {
 				return errors.New("throttled")

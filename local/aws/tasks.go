@@ -128,9 +128,9 @@ type Stopped struct {
 	Event      bus.Event
 }
 
-// Janitor adds the rule that runs thaw for every execution of the machine that
+// Janitor adds the rule, by its name, that runs thaw for every execution of the machine that
 // FAILED, TIMED_OUT or was ABORTED.
-func (c *Cloud) Janitor(machineARN string, thaw func(context.Context, Stopped) error) error {
+func (c *Cloud) Janitor(rule, machineARN string, thaw func(context.Context, Stopped) error) error {
 	pattern, err := json.Marshal(map[string]any{
 		"source":      []string{"aws.states"},
 		"detail-type": []string{"Step Functions Execution Status Change"},
@@ -144,7 +144,7 @@ func (c *Cloud) Janitor(machineARN string, thaw func(context.Context, Stopped) e
 	if err != nil {
 		return err
 	}
-	return c.Listen("janitor", string(pattern), func(ctx context.Context, e bus.Event) error {
+	return c.Listen(rule, string(pattern), func(ctx context.Context, e bus.Event) error {
 		var detail struct{ Name, Status, Error, Input string }
 		if json.Unmarshal(e.Detail, &detail) != nil {
 			return nil

@@ -68,6 +68,7 @@ const (
 	KillGuard      Kind = "kill-guard"      // of one filesystem
 	TimeOut        Kind = "time-out"        // the execution's own time is over
 	ClockJump      Kind = "clock-jump"      // of the instance's wall clock
+	AgentBusy      Kind = "agent-busy"      // with other people's commands, all of its workers
 	AgentRestart   Kind = "agent-restart"   // away for as long as its service takes to be started again
 	StopInstance   Kind = "stop-instance"
 	DiskFull       Kind = "disk-full" // where the helper keeps its records
@@ -135,7 +136,7 @@ var (
 	ofMachine  = []Kind{Refuse, Stall}
 	ofSet      = []Kind{ErrorSet}
 	ofWorld    = []Kind{KillHelper, ForeignThaw, ForeignFreeze, StopExecution, KillSession, LongQuery, BusDown,
-		ForeignRelease, KillGuard, TimeOut, ClockJump, AgentRestart, StopInstance, DiskFull}
+		ForeignRelease, KillGuard, TimeOut, ClockJump, AgentBusy, AgentRestart, StopInstance, DiskFull}
 )
 
 // KindsOf lists the kinds that can be planned for a step or an API.

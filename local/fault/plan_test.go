@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
 		"freeze":                "want STEP:KIND[@N]",
 		"melt:fail":             "precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag, wake",
-		"freeze:explode":        "agent-offline, agent-restart, bus-down, clock-jump, crash-after",
+		"freeze:explode":        "agent-busy, agent-offline, agent-restart, bus-down, clock-jump, crash-after",
 		"freeze:fail@0":         "counts from 1",
 		"freeze:fail@x":         "counts from 1",
 		"tag:duplicate":         "tag cannot have",

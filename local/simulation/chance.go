@@ -71,7 +71,7 @@ var rare = []fault.Kind{
 
 var strikes = []fault.Kind{
 	fault.KillHelper, fault.KillHelper, fault.KillGuard, fault.ForeignThaw, fault.ForeignRelease, fault.ForeignFreeze, fault.StopExecution,
-	fault.TimeOut, fault.ClockJump, fault.AgentRestart, fault.StopInstance, fault.DiskFull, fault.KillSession, fault.LongQuery,
+	fault.TimeOut, fault.ClockJump, fault.AgentBusy, fault.AgentRestart, fault.StopInstance, fault.DiskFull, fault.KillSession, fault.LongQuery,
 }
 
 // moment is one of a run: most of a run's work is done in its first seconds.
@@ -93,10 +93,13 @@ func setup(d *rand.Rand) Setup {
 		Dirty:      among[int64](d, 0, 8<<20, 64<<20, 1<<30),
 	}
 	if !s.Server {
-		s.Bare, s.Retries = some(), among(d, 0, 0, 0, 1, 3)
+		s.Bare, s.Unfrozen, s.Retries = some(), some(), among(d, 0, 0, 0, 1, 3)
 	}
-	if some() {
-		s.Unfrozen = true
+	switch d.IntN(8) {
+	case 0:
+		s.Deaf = true
+	case 1, 2:
+		s.Twice = true
 	}
 	if some() {
 		s.Second = time.Duration(d.Int64N(int64(4 * time.Second)))

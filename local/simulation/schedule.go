@@ -45,7 +45,9 @@ type Setup struct {
 	Dirty      int64         // bytes on each filesystem
 	Stacked    bool          // the second volume's filesystem lies on the first one's
 	Second     time.Duration // when a second run of the same instance is started; 0: never
-	Returns    bool          // an instance that is stopped is started again
+	Returns    bool          // what goes away comes back: the instance, the agent
+	Twice      bool          // every event is delivered twice
+	Deaf       bool          // no event of the services is delivered at all
 	Jump       time.Duration // of the wall clock, when it jumps
 	Victim     int           // the volume that strangers and killers choose
 }
@@ -136,7 +138,9 @@ func (s Setup) String() string {
 	add(s.Dirty > 0, "%d MiB dirty", s.Dirty>>20)
 	add(s.Stacked, "stacked")
 	add(s.Second > 0, "second run after %s", s.Second)
-	add(s.Returns, "started again after a stop")
+	add(s.Returns, "what goes away comes back")
+	add(s.Twice, "events come twice")
+	add(s.Deaf, "events are lost")
 	return strings.Join(parts, ", ")
 }
 

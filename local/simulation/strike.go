@@ -22,6 +22,14 @@ func (w *world) notice(what string) {
 	w.struck = append(w.struck, line{time.Since(w.began), "FAULT  " + what})
 }
 
+// follow lets what must come of a fault come of it.
+func (w *world) follow(f fault.Fault) {
+	w.notice(f.String())
+	if f.Kind == fault.AgentOffline && w.schedule.Setup.Returns {
+		time.AfterFunc(isAway, func() { w.cloud.SSM.SetOnline(instanceID, w.cloud.EC2.State(instanceID) == "running") })
+	}
+}
+
 // hooks are what the faults of the world do to this one.
 func (w *world) hooks() map[fault.Kind]func(context.Context) {
 	victim := func() string { return w.mounts[w.schedule.Setup.Victim%len(w.mounts)] }
@@ -56,6 +64,7 @@ func (w *world) hooks() map[fault.Kind]func(context.Context) {
 		},
 		fault.LongQuery:    func(context.Context) { w.ledger.Occupy(isBusy) },
 		fault.ClockJump:    func(context.Context) { w.skew.Add(int64(otherwise(w.schedule.Setup.Jump, time.Hour))) },
+		fault.AgentBusy:    func(context.Context) { w.cloud.SSM.Occupy(instanceID, isBusy) },
 		fault.AgentRestart: func(context.Context) { w.absent(restarts) },
 		fault.DiskFull: func(context.Context) {
 			w.sim.Fill(true)

@@ -42,6 +42,7 @@ const (
 	strangers   = 300 * time.Millisecond
 	comesBack   = 40 * time.Second // an instance that is started again
 	restarts    = 90 * time.Second // an agent, by its service
+	isAway      = 3 * time.Minute
 	isFull      = 30 * time.Second
 	isBusy      = 20 * time.Second
 )
@@ -81,7 +82,7 @@ func newWorld(site *Site, s Schedule) (*world, error) {
 	w := &world{site: site, schedule: s, dice: rand.New(rand.NewPCG(s.Seed, 7)), began: time.Now(), of: map[string]string{}}
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.skew.Store(int64(s.Setup.Skew))
-	w.plan = &fault.Plan{Slowness: s.Slowness, Lateness: s.Lateness, Notice: func(f fault.Fault) { w.notice(f.String()) }}
+	w.plan = &fault.Plan{Slowness: s.Slowness, Lateness: s.Lateness, Notice: w.follow}
 	for _, f := range s.Setup.always() {
 		w.plan.Add(f)
 	}
@@ -149,15 +150,29 @@ func (w *world) deploy() error {
 	w.lambda = w.plan.Around(w.local)
 	w.machine = w.engine.Deploy(machineName, nil, w.site.definition, w.cloud.Tasks(w.lambda))
 	w.cloud.SSM.AddDocument(w.site.document)
+	if w.schedule.Setup.Deaf {
+		return nil
+	}
+	err := w.listen("")
+	if w.schedule.Setup.Twice && err == nil {
+		err = w.listen(", again")
+	}
+	return err
+}
+
+// listen adds the rules by which events start functions. The bus delivers at
+// least once.
+func (w *world) listen(again string) error {
+	wake := func(ctx context.Context, e bus.Event) error {
+		payload, err := json.Marshal(e)
+		if err == nil {
+			err = w.invoke(ctx, "wake", payload)
+		}
+		return err
+	}
 	return errors.Join(
-		w.cloud.Janitor(w.machine, w.sweep),
-		w.cloud.Listen("completion", awscloud.Completion(), func(ctx context.Context, e bus.Event) error {
-			payload, err := json.Marshal(e)
-			if err == nil {
-				err = w.invoke(ctx, "wake", payload)
-			}
-			return err
-		}),
+		w.cloud.Janitor("janitor"+again, w.machine, w.sweep),
+		w.cloud.Listen("completion"+again, awscloud.Completion(), wake),
 	)
 }
 

@@ -223,6 +223,25 @@ func (s *SSM) sleep(ctx context.Context, d time.Duration, done <-chan struct{}) 
 	return false
 }
 
+// Occupy lets other people's commands take all of an agent's workers for d, as
+// they become free.
+func (s *SSM) Occupy(instanceID string, d time.Duration) {
+	s.mu.Lock()
+	a := s.agents[instanceID]
+	s.mu.Unlock()
+	if a == nil {
+		return
+	}
+	for range s.cfg.Workers {
+		s.wg.Go(func() {
+			if s.worker(s.ctx, a, time.Now().Add(24*time.Hour), nil) {
+				s.sleep(s.ctx, d, nil)
+				<-a.workers
+			}
+		})
+	}
+}
+
 // connected waits until the agent is online; false means that it was not by
 // the deadline.
 func (s *SSM) connected(ctx context.Context, a *agent, deadline time.Time, done <-chan struct{}) bool {
