@@ -24,8 +24,8 @@ func site(t *testing.T) *Site {
 // live lives through one schedule in a bubble of its own.
 func live(t *testing.T, s *Site, schedule Schedule, tell bool) (h *History) {
 	t.Helper()
-	cryptotest.SetGlobalRandom(t, schedule.Seed)
 	synctest.Test(t, func(t *testing.T) {
+		cryptotest.SetGlobalRandom(t, schedule.Seed)
 		var err error
 		if h, err = s.Run(schedule, tell); err != nil {
 			t.Fatalf("%s: %v", schedule, err)

@@ -129,7 +129,7 @@ func (w *world) latencies() map[string]time.Duration {
 	for _, api := range fault.APIs {
 		d := map[string]time.Duration{
 			"CreateSnapshots": 250 * time.Millisecond, "PutEvents": 20 * time.Millisecond, "SendCommand": 40 * time.Millisecond,
-			"GetCommandInvocation": 40 * time.Millisecond, "SendTaskSuccess": 30 * time.Millisecond, "PutObject": 30 * time.Millisecond,
+			"GetCommandInvocation": 110 * time.Millisecond, "SendTaskSuccess": 30 * time.Millisecond, "PutObject": 30 * time.Millisecond,
 		}[api]
 		of[api] = w.about(otherwise(d, 60*time.Millisecond))
 	}
