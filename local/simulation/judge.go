@@ -183,10 +183,14 @@ func (w *world) asBefore(h *History, say sayer) {
 	}
 }
 
-// ends: a run reaches an end.
+// ends: a run reaches an end, and it is one of its own unless somebody stopped
+// it: an error that no state took is left to the janitor, who never judges.
 func (w *world) ends(r *Ended, say sayer) {
-	if r.Status == "RUNNING" {
+	switch {
+	case r.Status == "RUNNING":
 		say("%s does not end: %v", r.ID, r.States)
+	case r.Status == "FAILED" && r.Error != "FailedClean" && r.Error != "FailedDirty":
+		say("%s broke off in %s: %s: %s", r.ID, r.States[len(r.States)-1], r.Error, r.Cause)
 	}
 }
 

@@ -29,6 +29,16 @@ var found = []struct {
 		setup: Setup{Server: true},
 		plan:  []string{"freeze/arm:foreign-freeze@2", "freeze/frozen:kill-helper"},
 	},
+	{
+		name:  "a server that refuses its release once has its settings back all the same",
+		setup: Setup{Server: true},
+		plan:  []string{"thaw/release:refuse"},
+	},
+	{
+		name:  "a person is called when a janitor could not release the application",
+		setup: Setup{Deadline: 20},
+		plan:  []string{"snapshot/CreateSnapshots:stop-execution", "thaw/script:refuse"},
+	},
 }
 
 func TestFound(t *testing.T) {
