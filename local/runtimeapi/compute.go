@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 )
 
@@ -42,13 +39,7 @@ type ComputeConfig struct {
 // the next invocation while they still work on others.
 type Compute struct {
 	cfg ComputeConfig
-
-	mu      sync.Mutex
-	closed  bool
-	workers []*worker
-	records []Record
-	serial  int
-	wg      sync.WaitGroup
+	pool[*worker]
 }
 
 // NewCompute makes a host; processes start when they are first needed.
@@ -66,36 +57,6 @@ func NewCompute(cfg ComputeConfig) *Compute {
 	return &Compute{cfg: cfg}
 }
 
-// Close kills every process that the host has started and waits for them.
-func (c *Compute) Close() {
-	c.mu.Lock()
-	c.closed = true
-	all := slices.Clone(c.workers)
-	c.mu.Unlock()
-	for _, w := range all {
-		w.kill()
-	}
-	c.wg.Wait()
-}
-
-// Invocations returns every invocation that has ended so far.
-func (c *Compute) Invocations() []Record {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.records)
-}
-
-// Processes counts the processes that are up, by function.
-func (c *Compute) Processes() map[string]int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := make(map[string]int)
-	for _, w := range c.workers {
-		n[w.function]++
-	}
-	return n
-}
-
 // Invoke runs a function in a process that has room or in a new one.
 func (c *Compute) Invoke(ctx context.Context, function string, payload json.RawMessage) (json.RawMessage, error) {
 	f, ok := c.cfg.Functions[function]
@@ -104,34 +65,13 @@ func (c *Compute) Invoke(ctx context.Context, function string, payload json.RawM
 	}
 	f.Timeout = cmp.Or(f.Timeout, 3*time.Second)
 	f.Handler = cmp.Or(f.Handler, "main")
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil, errClosed
-	}
-	c.serial++
-	inv := &invocation{id: requestID(c.serial), payload: payload, done: make(chan struct{})}
-	w := c.roomy(function)
-	inv.cold = w == nil
-	c.wg.Add(1)
-	c.mu.Unlock()
-
-	go func() {
-		defer c.wg.Done()
-		c.run(function, f, w, inv)
-		close(inv.done)
-	}()
-	select {
-	case <-inv.done:
-		return inv.output, inv.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	choose := func() *worker { return c.roomy(function) }
+	return c.invoke(ctx, payload, choose, func(w *worker, inv *invocation) { c.run(function, f, w, inv) })
 }
 
 // roomy takes a place in a process; the caller holds the lock.
 func (c *Compute) roomy(function string) *worker {
-	for _, w := range c.workers {
+	for _, w := range c.up {
 		if w.function == function && w.load < c.cfg.Concurrency {
 			w.load++
 			return w
@@ -142,19 +82,13 @@ func (c *Compute) roomy(function string) *worker {
 
 // run carries one invocation to its end, whoever still waits for it.
 func (c *Compute) run(function string, f Function, w *worker, inv *invocation) {
-	record := Record{Function: function, RequestID: inv.id, At: time.Now(), Cold: inv.cold}
+	record := begin(function, inv)
 	defer func() {
-		var failed *Failed
-		if errors.As(inv.err, &failed) {
-			record.Error = failed.Type
-		} else if inv.err != nil {
-			record.Error = inv.err.Error()
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.records = append(c.records, record)
+		c.note(record, inv)
 		if w != nil {
+			c.mu.Lock()
 			w.load--
+			c.mu.Unlock()
 		}
 	}()
 	if w == nil {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 )
 
@@ -46,13 +44,7 @@ type Record struct {
 // again, a busy one is joined by another.
 type Host struct {
 	cfg Config
-
-	mu        sync.Mutex
-	closed    bool
-	sandboxes []*sandbox
-	records   []Record
-	serial    int
-	wg        sync.WaitGroup
+	pool[*sandbox]
 }
 
 // New makes a host; processes start when they are first needed.
@@ -72,36 +64,6 @@ func New(cfg Config) *Host {
 	return &Host{cfg: cfg}
 }
 
-// Close kills every process that the host has started and waits for them.
-func (h *Host) Close() {
-	h.mu.Lock()
-	h.closed = true
-	all := slices.Clone(h.sandboxes)
-	h.mu.Unlock()
-	for _, s := range all {
-		s.kill()
-	}
-	h.wg.Wait()
-}
-
-// Invocations returns every invocation that has ended so far.
-func (h *Host) Invocations() []Record {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Clone(h.records)
-}
-
-// Processes counts the processes that are up, by function.
-func (h *Host) Processes() map[string]int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	n := make(map[string]int)
-	for _, s := range h.sandboxes {
-		n[s.function]++
-	}
-	return n
-}
-
 var errClosed = errors.New("the host of the functions is closed")
 
 // Invoke runs a function in an idle process or a new one.
@@ -113,34 +75,13 @@ func (h *Host) Invoke(ctx context.Context, function string, payload json.RawMess
 	if f.Timeout == 0 {
 		f.Timeout = 3 * time.Second
 	}
-	h.mu.Lock()
-	if h.closed {
-		h.mu.Unlock()
-		return nil, errClosed
-	}
-	h.serial++
-	inv := &invocation{id: requestID(h.serial), payload: payload, done: make(chan struct{})}
-	s := h.idle(function)
-	inv.cold = s == nil
-	h.wg.Add(1)
-	h.mu.Unlock()
-
-	go func() {
-		defer h.wg.Done()
-		h.run(function, f, s, inv)
-		close(inv.done)
-	}()
-	select {
-	case <-inv.done:
-		return inv.output, inv.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	choose := func() *sandbox { return h.idle(function) }
+	return h.invoke(ctx, payload, choose, func(s *sandbox, inv *invocation) { h.run(function, f, s, inv) })
 }
 
 // idle takes a process that waits for work; the caller holds the lock.
 func (h *Host) idle(function string) *sandbox {
-	for _, s := range h.sandboxes {
+	for _, s := range h.up {
 		if s.function == function && !s.busy {
 			s.busy = true
 			return s
@@ -160,18 +101,8 @@ type invocation struct {
 
 // run carries one invocation to its end, whoever still waits for it.
 func (h *Host) run(function string, f Function, s *sandbox, inv *invocation) {
-	record := Record{Function: function, RequestID: inv.id, At: time.Now(), Cold: inv.cold}
-	defer func() {
-		var failed *Failed
-		if errors.As(inv.err, &failed) {
-			record.Error = failed.Type
-		} else if inv.err != nil {
-			record.Error = inv.err.Error()
-		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.records = append(h.records, record)
-	}()
+	record := begin(function, inv)
+	defer func() { h.note(record, inv) }()
 	if s == nil {
 		var err error
 		if s, err = h.spawn(function, f); err != nil {

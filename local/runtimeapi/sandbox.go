@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -117,7 +116,7 @@ func (h *Host) spawn(function string, f Function) (*sandbox, error) {
 		_ = l.Close()
 		return nil, &Failed{Type: "Runtime.InvalidEntrypoint", Message: "Error: " + err.Error()}
 	}
-	h.sandboxes = append(h.sandboxes, s)
+	h.up = append(h.up, s)
 	h.wg.Go(func() { _ = s.server.Serve(l) })
 	h.wg.Go(func() { s.reap(out, errs) })
 	return s, nil
@@ -130,7 +129,7 @@ func (s *sandbox) reap(streams ...io.Reader) {
 	s.mu.Lock()
 	s.status = s.cmd.ProcessState.String()
 	s.mu.Unlock()
-	s.forget()
+	s.host.forget(s)
 	close(s.exited)
 	_ = s.server.Close()
 }
@@ -155,15 +154,11 @@ func readLines(to func([]byte), streams ...io.Reader) {
 	all.Wait()
 }
 
-func (s *sandbox) forget() {
-	s.host.mu.Lock()
-	defer s.host.mu.Unlock()
-	s.host.sandboxes = slices.DeleteFunc(s.host.sandboxes, func(o *sandbox) bool { return o == s })
-}
+func (s *sandbox) name() string { return s.function }
 
 // kill ends the process, by its own id, with all that it has started.
 func (s *sandbox) kill() {
-	s.forget()
+	s.host.forget(s)
 	end(s.cmd)
 	<-s.exited
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -95,7 +94,7 @@ func (c *Compute) spawn(function string, f Function) (*worker, error) {
 		_ = l.Close()
 		return nil, &Failed{Type: Unhandled, Message: "Error: " + err.Error()}
 	}
-	c.workers = append(c.workers, w)
+	c.up = append(c.up, w)
 	c.wg.Go(func() { _ = w.server.Serve(l) })
 	c.wg.Go(func() { w.reap(out, errs) })
 	return w, nil
@@ -108,22 +107,18 @@ func (w *worker) reap(streams ...io.Reader) {
 	w.mu.Lock()
 	w.status = w.cmd.ProcessState.String()
 	w.mu.Unlock()
-	w.forget()
+	w.host.forget(w)
 	close(w.exited)
 	_ = w.server.Close()
 }
 
-func (w *worker) forget() {
-	w.host.mu.Lock()
-	defer w.host.mu.Unlock()
-	w.host.workers = slices.DeleteFunc(w.host.workers, func(o *worker) bool { return o == w })
-}
+func (w *worker) name() string { return w.function }
 
 // kill ends the process, by its own id, with all that it has started and all
 // that it works on. It must not be left to poll a server that is gone: the
 // runtime's library would do so without a pause.
 func (w *worker) kill() {
-	w.forget()
+	w.host.forget(w)
 	end(w.cmd)
 	<-w.exited
 }
