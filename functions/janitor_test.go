@@ -100,3 +100,18 @@ func TestTheJanitorTellsWhatItCouldNotDo(t *testing.T) {
 		})
 	}
 }
+
+// A plug-in lets go by itself, and no helper is there that could be asked to.
+func TestTheJanitorCommandsNothingOfAPlugin(t *testing.T) {
+	c := newAliyun()
+	c.findSet = func() ([]cloud.TaggedSnapshot, error) {
+		return []cloud.TaggedSnapshot{{Snapshot: run.Snapshot{ID: "s-bp1a"}}}, nil
+	}
+	_, err := do[run.Thaw](t, c, "thaw", `{"run":{"id":"run-1"},"request":`+pluginRequest+`,"plan":null,"ended":{"status":"Stopped"}}`)
+	if err != nil || len(c.sent) != 0 || len(c.runs) != 0 {
+		t.Errorf("it sent %v and %v, %v", c.sent, c.runs, err)
+	}
+	if got := c.tags["s-bp1a"]; got[cloud.TagConsistency] != "none" || !strings.Contains(got[cloud.TagReason], "plug-in goes on") {
+		t.Errorf("the snapshot is tagged %v", got)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,10 +111,14 @@ func exited(code int, output string) cloud.Result {
 	return cloud.Result{Done: true, Status: status, ExitCode: code, Stdout: output}
 }
 
+var flowMachine = sync.OnceValues(func() (*asl.Machine, error) {
+	return workflow.FlowMachine("quiesce", func(step string) string { return "acs:fc:::functions/" + step })
+})
+
 // flow runs the whole machine over the fake cloud.
 func flow(t *testing.T, c *aliyun, request string) (s run.State, states []string, end string) {
 	t.Helper()
-	m, err := workflow.FlowMachine("quiesce", func(step string) string { return "acs:fc:::functions/" + step })
+	m, err := flowMachine()
 	if err != nil {
 		t.Fatal(err)
 	}

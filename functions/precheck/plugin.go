@@ -8,6 +8,7 @@ import (
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/plugin"
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -52,6 +53,9 @@ func tool(ctx context.Context, c Cloud, plan *run.Plan, instance cloud.Instance)
 		return nil
 	}
 	plan.Warnings = append(plan.Warnings, "the plug-in freezes every mounted filesystem, those on disks that the set leaves out too")
+	if plan.Policy.Application.Kind == policy.None {
+		plan.Warnings = append(plan.Warnings, "the policy names no scripts, and the plug-in runs /tmp/prescript.sh and /tmp/postscript.sh where root has put them")
+	}
 	if plan.Policy.Freeze.Enabled && plan.Policy.Freeze.DeadlineSeconds > slowFreeze {
 		plan.Warnings = append(plan.Warnings, "policy.freeze.deadlineSeconds is more than 16, past which the plug-in's makers warn of freezes that fail")
 	}
