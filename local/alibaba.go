@@ -24,6 +24,7 @@ import (
 	port "github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/alicloud"
 	"github.com/quiesce/quiesce/shared/history"
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/workflow"
 )
@@ -46,6 +47,7 @@ type alibaba struct {
 	faults   *fault.Plan
 	endpoint string
 	operator *alicloud.Provider
+	tooled   bool // the instance has the stand-in for the provider's own tool
 	stop     context.CancelFunc
 	served   chan error
 }
@@ -70,7 +72,7 @@ func openAlibaba(ctx context.Context, o Options, s stage, b binaries) (*alibaba,
 	for kind, do := range s.hooks() {
 		faults.On(kind, do)
 	}
-	a := &alibaba{faults: faults, engine: engine.New(engine.Config{}), served: make(chan error, 1)}
+	a := &alibaba{tooled: o.Mode == string(policy.Plugin), faults: faults, engine: engine.New(engine.Config{}), served: make(chan error, 1)}
 	a.cloud = aliyun.New(aliyun.Config{
 		Seed: uint64(time.Now().UnixNano()), Disks: s.disks(), Engine: a.engine, Faults: faults, Latency: o.Latency,
 		ECS:       ecs.Config{Completion: o.Completion, Provision: -1},
@@ -175,8 +177,11 @@ func (a *alibaba) rent(ctx context.Context, s stage, n int) ([]member, error) {
 		members[i] = member{id, device}
 		disks = append(disks, ecs.Disk{ID: id, Device: device, Bytes: volumeBytes, Made: true, Path: device})
 	}
-	machine := ecs.Instance{ID: aliyunInstance, Tags: map[string]string{port.TagOptIn: "true"}}
-	_, err := a.cloud.Rent(ctx, machine, spoken(s.machine()), disks...)
+	machine, agent := ecs.Instance{ID: aliyunInstance, Tags: map[string]string{port.TagOptIn: "true"}}, spoken(s.machine())
+	if a.tooled {
+		machine.Role, agent = pluginRole, a.cloud.Tool(aliyunInstance, agent, s.tool(), false)
+	}
+	_, err := a.cloud.Rent(ctx, machine, agent, disks...)
 	return members, err
 }
 
@@ -218,6 +223,9 @@ func (a *alibaba) execute(ctx context.Context, o Options, s stage, tell Progress
 func (a *alibaba) released(ctx context.Context, o Options, record *history.Record) error {
 	if record.State.Plan == nil || record.State.Thaw != nil {
 		return nil // nothing was touched, or it was thawed
+	}
+	if p := record.State.Plugin; p != nil && !p.Dirty {
+		return nil // it has let go, and says so
 	}
 	return rest(ctx, time.Duration(o.Deadline)*time.Second)
 }

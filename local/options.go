@@ -31,6 +31,7 @@ const (
 // Defaults gives it.
 type Options struct {
 	Cloud        string // AWS or Aliyun
+	Mode         string // who takes the set: orchestrated or plugin
 	App          string
 	PreScript    string
 	PostScript   string
@@ -72,7 +73,7 @@ const completion = 2 * time.Second
 func Defaults() Options {
 	p := policy.Default()
 	return Options{
-		Cloud: AWS, App: Ledger, Timeout: p.Application.TimeoutSeconds, FS: disk.Ext4, Volumes: 2,
+		Cloud: AWS, Mode: string(p.Mode), App: Ledger, Timeout: p.Application.TimeoutSeconds, FS: disk.Ext4, Volumes: 2,
 		Deadline: p.Freeze.DeadlineSeconds, OnFailure: string(p.OnFailure),
 		AgentLatency: 50 * time.Millisecond, Completion: completion,
 	}
@@ -84,6 +85,8 @@ func (o Options) Check() error {
 	switch {
 	case o.Cloud != AWS && o.Cloud != Aliyun:
 		return problem.Input("--cloud", "wants aws or aliyun, got %q", o.Cloud)
+	case o.Mode == string(policy.Plugin) && o.Cloud != Aliyun:
+		return problem.Input("--mode", "is plugin, which --cloud aliyun alone has")
 	case o.App != Ledger && o.App != None && o.App != Script && o.App != Document && !isServer(o.App):
 		return problem.Input("--app", "wants ledger, none, script, document or %s, got %q", strings.Join(names(servers), " or "), o.App)
 	case o.App == Document && o.Cloud != AWS:
@@ -124,6 +127,9 @@ func (o Options) Policy(pre, post string) policy.Policy {
 		p.Application.Kind, p.Application.Document = policy.ByDocument, ledgerDocument
 	case isServer(o.App):
 		p.Application.Kind = o.App
+	}
+	if p.Mode = policy.Mode(o.Mode); p.Mode == policy.Plugin {
+		p.RamRole = pluginRole
 	}
 	p.Freeze.Enabled, p.Freeze.DeadlineSeconds = !o.NoFreeze, o.Deadline
 	p.OnFailure = policy.OnFailure(o.OnFailure)

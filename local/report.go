@@ -20,6 +20,7 @@ const (
 type Report struct {
 	RunID              string             `json:"runId"`
 	Mode               string             `json:"mode"`
+	Tool               string             `json:"tool,omitempty"`       // who took the set in the place of whom
 	ModeReason         string             `json:"modeReason,omitempty"` // why it is simulated
 	Status             string             `json:"status"`
 	Outcome            run.Outcome        `json:"outcome"`

@@ -16,8 +16,10 @@ import (
 	"github.com/quiesce/quiesce/local/disk"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/ledger"
+	"github.com/quiesce/quiesce/local/plugin"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	problem "github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -63,6 +65,10 @@ func Run(ctx context.Context, o Options, tell Progress) (report *Report, err err
 	report = &Report{Mode: Real, ModeReason: reason, Asked: o.Policy("", "").Asked()}
 	if reason != "" {
 		report.Mode = Simulated
+	}
+	if o.Mode == string(policy.Plugin) {
+		report.Tool = plugin.Label
+		tell.Say("a %s takes the set", plugin.Label)
 	}
 	return report, rehearse(ctx, o, s, a, tell, report)
 }
@@ -244,8 +250,8 @@ func (r *Report) take(record *history.Record) {
 func theCase(state run.State, s stage, contents *restored, acks []ledger.Ack) ledger.Case {
 	c := ledger.Case{Asked: state.Verdict.Consistency, Volumes: contents.volumes, Acks: acks, Served: contents.served}
 	c.Call = ledger.Span{Start: s.mono(state.Set.CallStartedAt), End: s.mono(state.Set.CallEndedAt)}
-	if state.Verdict.Consistency.Rank() < run.Filesystem.Rank() {
-		return c
+	if state.Verdict.Consistency.Rank() < run.Filesystem.Rank() || state.Plugin != nil {
+		return c // of a window that the plug-in has held nobody has evidence
 	}
 	e := state.Thaw.Evidence
 	if c.Window = ledger.WindowOf(e); !c.Window.IsZero() {

@@ -7,6 +7,7 @@ import (
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/local/ledger"
+	"github.com/quiesce/quiesce/local/plugin"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 )
@@ -23,6 +24,9 @@ type stage interface {
 
 	// scripts are the ledger's own, once it was furnished.
 	scripts() (pre, post string)
+
+	// tool is the machine as the stand-in for the provider's own tool sees it.
+	tool() plugin.Host
 
 	// policy is what the run asks of the workflow, for what was furnished.
 	policy(o Options) policy.Policy

@@ -62,6 +62,8 @@ var outcomes = map[string]func(run.State) string{
 		}
 		return "thawed, released, the evidence is home"
 	},
+	"StartPlugin": always("the plug-in's command is sent"),
+	"WatchPlugin": always("the plug-in's command, looked at"),
 	"PollStatus": func(s run.State) string {
 		if s.Status == nil {
 			return "the set's state"

@@ -19,6 +19,7 @@ import (
 type runCmd struct {
 	Output       string        `short:"o" enum:"text,json" default:"text" help:"text, or one JSON document."`
 	Cloud        string        `enum:"aws,aliyun" default:"aws" help:"The emulated cloud: aws or aliyun."`
+	Mode         string        `enum:"orchestrated,plugin" default:"orchestrated" help:"Who takes the set: the workflow (orchestrated), or with --cloud aliyun a stand-in for Alibaba Cloud's own plug-in (plugin)."`
 	App          string        `default:"ledger" help:"What writes, and who brings it to rest: the ledger by its own scripts (ledger), by nobody (none), by yours (script) or by a command document (document); or a real server by its adapter (mariadb, postgresql, redis)."`
 	PreScript    string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
 	PostScript   string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
@@ -51,7 +52,7 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	options := local.Defaults()
-	options.Cloud = c.Cloud
+	options.Cloud, options.Mode = c.Cloud, c.Mode
 	options.App, options.PreScript, options.PostScript = c.App, c.PreScript, c.PostScript
 	options.Timeout, options.Retries, options.Deadline = c.Timeout, c.Retries, c.Deadline
 	options.FS, options.Volumes, options.NoFreeze, options.OnFailure = c.FS, c.Volumes, c.NoFreeze, c.OnFailure
@@ -134,6 +135,9 @@ func verdict(r *local.Report) string {
 		mode += ": " + r.ModeReason
 	}
 	t.AppendRow(table.Row{"mode", mode})
+	if r.Tool != "" {
+		t.AppendRow(table.Row{"taken by", r.Tool})
+	}
 	for _, w := range r.Warnings {
 		t.AppendRow(table.Row{"warning", text.WrapSoft(w, 90)})
 	}
@@ -148,6 +152,8 @@ func verdict(r *local.Report) string {
 
 func window(r *local.Report) string {
 	switch {
+	case r.Tool != "":
+		return "the tool's own, of which it tells nothing"
 	case r.FrozenMs == 0:
 		return "none is known" // nothing was frozen, or the evidence did not come home
 	case r.FrozenMs < r.SnapshotCallMs:

@@ -145,7 +145,7 @@ func calls(t *testing.T, request string) []wire.Record {
 	must(err)
 	must(machine.Format(t.Context(), device, "ext4"))
 	must(machine.Mount(device, "/data"))
-	host := plugin.Host{Mounts: []string{"/data"}, Runs: machine.Has, Freeze: machine.Fsfreeze}
+	host := plugin.Host{Mounts: func() []string { return []string{"/data"} }, Runs: machine.Has, Freeze: machine.Fsfreeze}
 	_, err = a.Rent(t.Context(), ecs.Instance{ID: instanceID, Role: "quiesce-plugin", Tags: map[string]string{cloud.TagOptIn: "true"}},
 		a.Tool(instanceID, speaking{machine}, host, false),
 		ecs.Disk{ID: disk, Device: device, Bytes: 1 << 30, Made: true, Path: device}, ecs.Disk{ID: "d-bp10000000000000root", System: true, Hollow: true})

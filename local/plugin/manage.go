@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -25,22 +26,17 @@ func (m *Machine) manage(ctx context.Context, script string) *result {
 	if planned == 9 {
 		return r.end(9, "planned: a script could not be executed")
 	}
-	frozen, ok := m.freeze(ctx, c, planned == 11)
+	held, ok := m.freeze(ctx, c, planned == 11)
 	if !ok {
 		m.release(ctx, c, application)
 		return r.end(11, "the freeze failed")
 	}
 	id, members, err := m.Account.Group(ctx, m.ID, c.name, c.exclude)
-	if planned == 12 { // the tool's own timer lets go in the end
-		later := context.WithoutCancel(ctx)
-		time.AfterFunc(time.Duration(c.seconds)*time.Second, func() {
-			m.thaw(later, frozen)
-			m.release(later, c, application)
-		})
+	if planned == 12 { // its own timer lets go in the end
 		r.group(id)
 		return r.end(12, "planned: the thaw failed")
 	}
-	m.thaw(ctx, frozen)
+	held.thaw()
 	released := m.release(ctx, c, application)
 	switch {
 	case err != nil:
@@ -75,25 +71,38 @@ func (m *Machine) release(ctx context.Context, c call, application bool) bool {
 	return !application || c.windows || m.Host.Script(ctx, c.post) == 0
 }
 
-// freeze holds every mount, or none of them.
-func (m *Machine) freeze(ctx context.Context, c call, fails bool) (frozen []string, ok bool) {
+// hold is what the tool has frozen, and its timer that lets go of it.
+type hold struct {
+	thaw  func()
+	timer *time.Timer
+}
+
+// freeze holds every mount, or none of them, for no longer than it is told.
+func (m *Machine) freeze(ctx context.Context, c call, fails bool) (*hold, bool) {
 	if c.windows || !c.freeze {
-		return nil, !fails
+		return &hold{thaw: func() {}}, !fails
 	}
-	for _, mount := range m.Host.Mounts {
+	var frozen []string
+	later := context.WithoutCancel(ctx)
+	undo := func() {
+		for _, mount := range slices.Backward(frozen) {
+			_ = m.Host.Freeze(later, mount, false) // refused if somebody else has let go
+		}
+	}
+	for _, mount := range m.Host.Mounts() {
 		if fails || m.Host.Freeze(ctx, mount, true) != nil {
-			m.thaw(ctx, frozen)
+			undo()
 			return nil, false
 		}
 		frozen = append(frozen, mount)
 	}
-	return frozen, true
-}
-
-func (m *Machine) thaw(ctx context.Context, frozen []string) {
-	for i := len(frozen) - 1; i >= 0; i-- {
-		_ = m.Host.Freeze(ctx, frozen[i], false) // refused if somebody else has let go
+	h := &hold{timer: time.AfterFunc(time.Duration(c.seconds)*time.Second, undo)}
+	h.thaw = func() {
+		if h.timer.Stop() {
+			undo()
+		}
 	}
+	return h, true
 }
 
 // label writes what was reached on every snapshot.

@@ -28,7 +28,8 @@ const Label = "stand-in for acs-plugin-manager"
 
 // Host is the instance that the stand-in works on.
 type Host struct {
-	Mounts []string // what it freezes, an inner mount before its outer one
+	// Mounts are what it freezes, an inner mount before its outer one.
+	Mounts func() []string
 
 	// Runs tells of a script whether its owner and mode let it be run.
 	Runs func(path string) bool

@@ -59,7 +59,7 @@ func newWorld(t *testing.T, windows bool, faults ...string) *world {
 	w.ledger, err = w.machine.StartLedger(w.mounts, 200*time.Millisecond, 0)
 	w.must(err)
 	host := plugin.Host{
-		Mounts: w.mounts, Runs: w.machine.Has, Freeze: w.machine.Fsfreeze,
+		Mounts: func() []string { return w.mounts }, Runs: w.machine.Has, Freeze: w.machine.Fsfreeze,
 		Script: func(ctx context.Context, path string) int { code, _ := w.machine.Run(ctx, path); return code },
 		Stat:   func(path string) (string, bool) { return "0 700 " + path, w.machine.Has(path) },
 	}
