@@ -221,7 +221,7 @@ func announcements(s run.State, v *run.Verdict) (list []events.Event) {
 		who = telemetry.Subject(s.Plan)
 	}
 	now := v.Record.EndedAt
-	if s.Thaw == nil || !s.Thaw.Published {
+	if s.Plugin == nil && (s.Thaw == nil || !s.Thaw.Published) { // the steps of the plug-in tell of themselves
 		list = append(list, telemetry.Deferred(who, s, now)...)
 	}
 	list = append(list, silent(who, s, now)...)
@@ -244,10 +244,14 @@ func announcements(s run.State, v *run.Verdict) (list []events.Event) {
 // silent are the events of the steps that publish for themselves but died
 // before they could: a fault code shows that the step itself answered.
 func silent(who events.Subject, s run.State, now time.Time) (list []events.Event) {
+	tool := "start-plugin"
+	if s.Plugin != nil && s.Plugin.State == run.PluginRunning {
+		tool = "watch-plugin"
+	}
 	for _, step := range []struct {
 		name    string
 		failure *run.Failure
-	}{{"precheck", s.Failures.Precheck}, {"thaw", s.Failures.Thaw}, {"poll-status", s.Failures.PollStatus}} {
+	}{{"precheck", s.Failures.Precheck}, {"thaw", s.Failures.Thaw}, {tool, s.Failures.Plugin}, {"poll-status", s.Failures.PollStatus}} {
 		if step.failure != nil && !fault.Code(step.failure.Error).Known() {
 			list = append(list, telemetry.Failed(who, step.name, *step.failure, now))
 		}
