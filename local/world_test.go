@@ -137,6 +137,8 @@ func newWorld(t *testing.T, s setting) *world {
 	w.volumes, err = w.rent(t.Context(), overheard{stage, w.told}, 2)
 	w.must(err)
 	w.furnish()
+	w.must(w.cloud.SSM.RegisterDocument(ledgerDocument, documentOf(w.scripts())))
+	w.sim.Document(ledgerDocument, w.writer.Document)
 	w.watch()
 	time.Sleep(time.Second)
 	return w
@@ -154,8 +156,6 @@ func (w *world) furnish() {
 	writer, err := w.sim.StartLedger(w.mounts, 200*time.Millisecond, 0)
 	w.must(err)
 	w.writer = writer
-	w.must(w.cloud.SSM.RegisterDocument(ledgerDocument, documentOf(w.scripts())))
-	w.sim.Document(ledgerDocument, writer.Document)
 }
 
 // install is what a deployment does.
