@@ -46,6 +46,10 @@ const (
 	PluginScriptFailed     Code = "PluginScriptFailed"
 	PluginUntagged         Code = "PluginUntagged"
 	InstanceRoleMissing    Code = "InstanceRoleMissing"
+	SetNotRestorable       Code = "SetNotRestorable"
+	VolumeBusy             Code = "VolumeBusy"
+	RestoreRefused         Code = "RestoreRefused"
+	RestoreTimedOut        Code = "RestoreTimedOut"
 	Internal               Code = "Internal"
 )
 
@@ -98,6 +102,10 @@ var table = map[Code]entry{
 	PluginScriptFailed:     {false, "Look at the application now, it may still be at rest: run the post-script by hand, then read its log."},
 	PluginUntagged:         {false, "Grant the instance's role ecs:TagResources; the set exists and says crash, because nothing more was written on it."},
 	InstanceRoleMissing:    {false, "Attach a RAM role with the plug-in's four rights to the instance (ecs:AttachInstanceRamRole), and start again."},
+	SetNotRestorable:       {false, "Choose another set; nothing was created and nothing stopped."},
+	VolumeBusy:             {true, "Wait; if it lasts, see what on the instance still uses the volume."},
+	RestoreRefused:         {false, "Read the provider's reason in the message, then `quiesce restore --cleanup` what was created."},
+	RestoreTimedOut:        {false, "Look at the named instance or volume in the console; the restore can be rolled back or cleaned up."},
 	Internal:               {true, "Report it with the execution's history; the instance was released."},
 }
 

@@ -1,0 +1,216 @@
+// Package restore holds the nouns of a restore as they travel through its
+// workflow, placed by the definition under the field names of State.
+package restore
+
+import (
+	"time"
+
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/run"
+)
+
+// State is the whole document of a restore's execution. Every field is there
+// from the first state on, null until its step has run.
+type State struct {
+	Run      run.Run   `json:"run"`
+	Request  run.Typed `json:"request"`
+	Plan     *Plan     `json:"plan"`
+	Created  *Progress `json:"created"`
+	Stopped  *Progress `json:"stopped"`
+	Moved    *Progress `json:"moved"`
+	Started  *Progress `json:"started"`
+	Halted   *Progress `json:"halted"` // stopped once more, for the way back
+	Back     *Progress `json:"back"`
+	Again    *Progress `json:"again"` // started with what it had
+	Settled  *Progress `json:"settled"`
+	Verdict  *Verdict  `json:"verdict"`
+	Failures Failures  `json:"failures"`
+}
+
+// Failures holds what each step's Catch recorded.
+type Failures struct {
+	Plan   *run.Failure `json:"plan"`
+	Create *run.Failure `json:"create"`
+	Stop   *run.Failure `json:"stop"`
+	Move   *run.Failure `json:"move"`
+	Start  *run.Failure `json:"start"`
+	Halt   *run.Failure `json:"halt"`
+	Back   *run.Failure `json:"back"`
+	Again  *run.Failure `json:"again"`
+	Settle *run.Failure `json:"settle"`
+	Report *run.Failure `json:"report"`
+}
+
+// Request starts a restore, or goes on with one that was started before.
+type Request struct {
+	Action string `json:"action,omitempty"` // restore if it is empty
+	RunID  string `json:"runId"`            // whose set is restored; of any other action, the restore's own
+	Mode   Mode   `json:"mode,omitempty"`   // of a restore
+
+	// InstanceID is where the disks go: by default the set's own instance, and
+	// in place no other.
+	InstanceID string `json:"instanceId,omitempty"`
+	Zone       string `json:"zone,omitempty"` // refused unless the instance is there
+	// Devices are the names that disks get, by the volume that their snapshot
+	// was taken of; by default free ones are chosen.
+	Devices map[string]string `json:"devices,omitempty"`
+	// AcceptCrashConsistent is the explicit yes to a set of which nothing more
+	// was proved.
+	AcceptCrashConsistent bool         `json:"acceptCrashConsistent,omitempty"`
+	DryRun                bool         `json:"dryRun,omitempty"` // plan, touch nothing
+	OptIn                 policy.OptIn `json:"optIn,omitzero"`   // the tag without which an instance is not touched
+}
+
+// Actions.
+const (
+	Restore  = "restore"
+	Rollback = "rollback" // the old disks go back
+	Confirm  = "confirm"  // the old disks are let go: nothing goes back any more
+	Cleanup  = "cleanup"  // what the restore made is deleted
+)
+
+// Mode is what becomes of a set.
+type Mode string
+
+// Modes.
+const (
+	Volumes Mode = "volumes"  // new disks beside those of an instance
+	InPlace Mode = "in-place" // new disks in the place of those of the set's instance
+)
+
+// Check refuses what cannot be read as a request.
+func (r Request) Check() error {
+	switch {
+	case r.RunID == "":
+		return fault.Input("request.runId", "is missing: a set is restored by the id of its run")
+	case r.Action != "" && r.Action != Restore && r.Action != Rollback && r.Action != Confirm && r.Action != Cleanup:
+		return fault.Input("request.action", "wants %s, %s, %s or %s, got %q", Restore, Rollback, Confirm, Cleanup, r.Action)
+	case r.IsRestore() && r.Mode != Volumes && r.Mode != InPlace:
+		return fault.Input("request.mode", "wants %s or %s, got %q", Volumes, InPlace, r.Mode)
+	case !r.IsRestore() && (r.Mode != "" || r.InstanceID != "" || r.Zone != "" || len(r.Devices) > 0 || r.AcceptCrashConsistent):
+		return fault.Input("request.action", "%s wants the restore's id alone", r.Action)
+	case r.Mode == InPlace && len(r.Devices) > 0:
+		return fault.Input("request.devices", "is for the mode %s: in place each disk gets the name of the one that it replaces", Volumes)
+	}
+	return nil
+}
+
+// IsRestore reports whether something is to be restored.
+func (r Request) IsRestore() bool { return r.Action == "" || r.Action == Restore }
+
+// Do is what a plan wants done next.
+type Do string
+
+// What is to be done.
+const (
+	DoNothing Do = "nothing"
+	DoCreate  Do = "create"
+	DoBack    Do = "back"
+	DoSettle  Do = "settle"
+)
+
+// Plan is what is going to happen, with everything written out.
+type Plan struct {
+	RestoreID string     `json:"restoreId"` // whose disks are meant: this run, or the one that is gone on with
+	Action    string     `json:"action"`
+	Do        Do         `json:"do"`
+	Mode      Mode       `json:"mode"`
+	SetID     string     `json:"setId,omitempty"` // the run whose set it is
+	Target    run.Target `json:"target"`
+	Zone      string     `json:"zone"`
+	Disks     []Disk     `json:"disks"`          // made or to be made
+	Old       []Old      `json:"old"`            // taken off, or to be; nothing is left out of a disk that was
+	Stops     bool       `json:"stops"`          // the instance is stopped on the way
+	Starts    bool       `json:"starts"`         // and started again: it was running
+	Proved    string     `json:"proved"`         // the set's consistency
+	Because   string     `json:"because"`        // and the reason
+	CostHint  string     `json:"costHint"`       // in a sentence
+	Steps     []string   `json:"steps"`          // what happens, in sentences
+	Next      []string   `json:"next,omitempty"` // what is the operator's to do
+	Warnings  []string   `json:"warnings,omitempty"`
+	Record    run.Record `json:"record"`
+}
+
+// Check refuses a plan that no planning step has made.
+func (p Plan) Check() error {
+	switch {
+	case p.RestoreID == "":
+		return fault.Input("plan.restoreId", "is missing")
+	case p.Target.InstanceID == "" && p.Do != DoSettle:
+		return fault.Input("plan.target.instanceId", "is missing")
+	}
+	return nil
+}
+
+// Disk is one that the restore makes.
+type Disk struct {
+	Snapshot   string `json:"snapshot"`
+	Origin     string `json:"origin"` // the volume that the snapshot was taken of
+	Device     string `json:"device"`
+	SizeGiB    int32  `json:"sizeGiB"`
+	Kind       string `json:"kind"`
+	IOPS       int32  `json:"iops,omitempty"`
+	Throughput int32  `json:"throughput,omitempty"`
+	Key        string `json:"key,omitempty"`
+	Ends       bool   `json:"endsWithInstance"`
+	ID         string `json:"id,omitempty"` // once it is known
+}
+
+// Old is a disk that makes room.
+type Old struct {
+	ID     string `json:"id"`
+	Device string `json:"device"`
+	Ends   bool   `json:"endsWithInstance"`
+}
+
+// Progress is how far something is that takes its time. The definition waits
+// while it is pending.
+type Progress struct {
+	State  string     `json:"state"`  // pending, done
+	Detail string     `json:"detail"` // in a sentence
+	Disks  []Made     `json:"disks,omitempty"`
+	Since  time.Time  `json:"since"` // the first look
+	Record run.Record `json:"record"`
+}
+
+// States of a progress.
+const (
+	Pending = "pending"
+	Done    = "done"
+)
+
+// Made is a disk of the restore as it is.
+type Made struct {
+	ID     string          `json:"id"`
+	Origin string          `json:"origin"`
+	Device string          `json:"device,omitempty"`
+	State  cloud.DiskState `json:"state"`
+}
+
+// Verdict is the answer of the last step, and of the execution.
+type Verdict struct {
+	Outcome Outcome    `json:"outcome"`
+	Reason  string     `json:"reason"`
+	Code    string     `json:"code,omitempty"`
+	Plan    *Plan      `json:"plan"`    // null: there was none
+	Created []Made     `json:"created"` // all that this restore has made and that is still there
+	Old     []Old      `json:"old"`     // all that it took off and that is kept
+	Next    []string   `json:"next"`
+	Seconds float64    `json:"seconds"`
+	Record  run.Record `json:"record"`
+}
+
+// Outcome is how a restore ends.
+type Outcome string
+
+// Ends.
+const (
+	Planned     Outcome = "planned"      // a dry run: nothing was touched
+	Restored    Outcome = "restored"     // as it was asked for
+	RolledBack  Outcome = "rolled-back"  // as it was asked for
+	Settled     Outcome = "settled"      // confirmed or cleaned up
+	FailedClean Outcome = "failed-clean" // the original is as it was
+	FailedDirty Outcome = "failed-dirty" // a person must look
+)
