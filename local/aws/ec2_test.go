@@ -276,6 +276,11 @@ func TestRestore(t *testing.T) {
 		if _, err := w.ec2.DetachVolume(t.Context(), &awsec2.DetachVolumeInput{VolumeId: v.VolumeId}); err != nil {
 			t.Fatal(err)
 		}
+		_, err = w.ec2.DetachVolume(t.Context(), &awsec2.DetachVolumeInput{VolumeId: v.VolumeId})
+		wantCode(t, err, "IncorrectState") // it is on its way
+		if err := awsec2.NewVolumeAvailableWaiter(w.ec2).Wait(t.Context(), &awsec2.DescribeVolumesInput{VolumeIds: []string{*v.VolumeId}}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := w.ec2.DeleteVolume(t.Context(), &awsec2.DeleteVolumeInput{VolumeId: v.VolumeId}); err != nil {
 			t.Fatal(err)
 		}

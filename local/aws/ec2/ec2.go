@@ -38,6 +38,15 @@ type Config struct {
 	Spacing time.Duration
 	// Provision is how long a new volume is "creating"; default 1 s.
 	Provision time.Duration
+	// Attaching is how long a volume is attaching or detaching; default 1 s,
+	// negative none.
+	Attaching time.Duration
+	// Turning is how long an instance is stopping or pending; default 5 s,
+	// negative none.
+	Turning time.Duration
+	// Stopped and Started hear of an instance's state before it is told to
+	// anybody else; nil is allowed.
+	Stopped, Started func(instance string)
 }
 
 // EC2 is the emulated service.
@@ -59,6 +68,8 @@ func New(cfg Config) *EC2 {
 	cfg.Visible = otherwise(cfg.Visible, time.Second)
 	cfg.Spacing = otherwise(cfg.Spacing, 15*time.Second)
 	cfg.Provision = otherwise(cfg.Provision, time.Second)
+	cfg.Attaching = otherwise(cfg.Attaching, time.Second)
+	cfg.Turning = otherwise(cfg.Turning, 5*time.Second)
 	if cfg.Publish == nil {
 		cfg.Publish = func(string, []string, any) {}
 	}
@@ -121,6 +132,9 @@ func (e *EC2) Do(ctx context.Context, c *wire.Call) (wire.Reply, error) {
 		"DescribeInstances": e.describeInstances,
 		"StopInstances":     e.stopInstances,
 		"StartInstances":    e.startInstances,
+
+		"ModifyInstanceAttribute": e.modifyInstanceAttribute,
+
 		"DescribeVolumes":   e.describeVolumes,
 		"CreateVolume":      e.createVolume,
 		"AttachVolume":      e.attachVolume,

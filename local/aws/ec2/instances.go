@@ -17,12 +17,14 @@ type Instance struct {
 	Arch       string // amd64 (default), arm64
 	State      string // running (default), stopped, ...
 	RootDevice string // default /dev/xvda
+	Zone       string // default the Region's first
 	Tags       map[string]string
 }
 
 type machine struct {
 	Instance
 	launched time.Time
+	turning  *time.Timer // to the state that was asked for
 }
 
 var instanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
@@ -37,6 +39,9 @@ func (e *EC2) AddInstance(i Instance) {
 	}
 	if i.RootDevice == "" {
 		i.RootDevice = "/dev/xvda"
+	}
+	if i.Zone == "" {
+		i.Zone = e.cfg.Region + "a"
 	}
 	if i.Tags == nil {
 		i.Tags = make(map[string]string)
@@ -106,6 +111,7 @@ type xmlMapping struct {
 	VolumeID string `xml:"ebs>volumeId"`
 	Status   string `xml:"ebs>status"`
 	Attached string `xml:"ebs>attachTime"`
+	Dies     bool   `xml:"ebs>deleteOnTermination"`
 }
 
 type xmlInstance struct {
@@ -176,13 +182,13 @@ func (e *EC2) describeInstances(_ context.Context, _ *wire.Call, q query) (any, 
 func (e *EC2) render(m *machine) xmlInstance {
 	x := xmlInstance{
 		ID: m.ID, State: xmlState{stateCodes[m.State], m.State}, Type: "m7i.large", Launched: wire.Time(m.launched),
-		Zone: e.cfg.Region + "a", Arch: architecture(m.Arch), Root: m.RootDevice, RootKind: "ebs", Platform: "Linux/UNIX", Tags: xmlTags(m.Tags),
+		Zone: m.Zone, Arch: architecture(m.Arch), Root: m.RootDevice, RootKind: "ebs", Platform: "Linux/UNIX", Tags: xmlTags(m.Tags),
 	}
 	if m.Arch == "arm64" {
 		x.Type = "m7g.large"
 	}
 	for _, v := range e.attached(m.ID) {
-		x.Devices = append(x.Devices, xmlMapping{v.Device, v.ID, "attached", wire.Time(v.attachedAt)})
+		x.Devices = append(x.Devices, xmlMapping{v.Device, v.ID, v.attachState(time.Now()), wire.Time(v.attachedAt), v.DeleteOnTermination})
 	}
 	return x
 }
@@ -192,39 +198,4 @@ func architecture(arch string) string {
 		return "x86_64"
 	}
 	return arch
-}
-
-func (e *EC2) stopInstances(_ context.Context, _ *wire.Call, q query) (any, error) {
-	return e.turn(q, "running", "stopped")
-}
-
-func (e *EC2) startInstances(_ context.Context, _ *wire.Call, q query) (any, error) {
-	return e.turn(q, "stopped", "running")
-}
-
-// turn changes the state at once, without the states in between.
-func (e *EC2) turn(q query, from, to string) (any, error) {
-	type change struct {
-		ID       string   `xml:"instanceId"`
-		Current  xmlState `xml:"currentState"`
-		Previous xmlState `xml:"previousState"`
-	}
-	out := struct {
-		XMLName xml.Name `xml:"instancesSet"`
-		Items   []change `xml:"item"`
-	}{}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, id := range q.list("InstanceId") {
-		m, err := e.find(id)
-		if err != nil {
-			return nil, err
-		}
-		if m.State != from && m.State != to {
-			return nil, wire.Bad("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be turned %s.", id, to)
-		}
-		out.Items = append(out.Items, change{id, xmlState{stateCodes[to], to}, xmlState{stateCodes[m.State], m.State}})
-		m.State = to
-	}
-	return out, nil
 }

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/local/aws/wire"
@@ -10,7 +11,7 @@ import (
 // The actions of a restore: volumes from snapshots, to and from machines.
 
 func (e *EC2) createVolume(ctx context.Context, c *wire.Call, q query) (any, error) {
-	if q.text("AvailabilityZone") == "" && q.text("AvailabilityZoneId") == "" {
+	if q.text("AvailabilityZone") == "" {
 		return nil, wire.Bad("MissingParameter", "The request must contain the parameter AvailabilityZone")
 	}
 	tags, err := q.specified("volume")
@@ -25,13 +26,21 @@ func (e *EC2) createVolume(ctx context.Context, c *wire.Call, q query) (any, err
 	if kind == "" {
 		kind = "gp2"
 	}
+	zone := q.text("AvailabilityZone")
+	if !strings.HasPrefix(zone, e.cfg.Region) || len(zone) != len(e.cfg.Region)+1 {
+		return nil, wire.Bad("InvalidParameterValue", "Invalid availability zone: [%s]", zone)
+	}
 	v := &volume{created: time.Now(), ready: time.Now().Add(e.cfg.Provision), snapshot: q.text("SnapshotId"), token: q.text("ClientToken"), busy: true}
-	v.Volume = Volume{ID: e.id("vol-"), Bytes: int64(size) * gib, Kind: kind, MultiAttach: q.flag("MultiAttachEnabled"), Tags: tags}
+	v.Volume = Volume{ID: e.id("vol-"), Bytes: int64(size) * gib, Kind: kind, MultiAttach: q.flag("MultiAttachEnabled"), Zone: zone, Tags: tags}
+	v.request = strings.Join([]string{v.snapshot, zone, kind, q.text("Size")}, " ")
 
 	e.mu.Lock()
 	for _, other := range e.volumes {
 		if v.token != "" && other.token == v.token {
 			defer e.mu.Unlock()
+			if other.request != v.request {
+				return nil, wire.Bad("IdempotentParameterMismatch", "The client token you have provided is associated with a volume of other parameters: %s", other.ID)
+			}
 			return flat(e.renderVolume(other)), nil
 		}
 	}
@@ -90,6 +99,8 @@ func (e *EC2) attachVolume(ctx context.Context, _ *wire.Call, q query) (any, err
 		err = wire.Bad("MissingParameter", "The request must contain the parameter device")
 	case m.State != "running" && m.State != "stopped":
 		err = wire.Bad("IncorrectState", "Instance '%s' is not 'running'.", m.ID)
+	case v.Zone != m.Zone:
+		err = wire.Bad("InvalidVolume.ZoneMismatch", "The volume '%s' is not in the same availability zone as instance '%s'", v.ID, m.ID)
 	case v.Instance != "":
 		err = wire.Bad("VolumeInUse", "%s is already attached to an instance", v.ID)
 	case v.status(time.Now()) != "available":
@@ -104,7 +115,7 @@ func (e *EC2) attachVolume(ctx context.Context, _ *wire.Call, q query) (any, err
 		e.mu.Unlock()
 		return nil, err
 	}
-	v.Instance, v.Device, v.attachedAt, v.busy = m.ID, device, time.Now(), true
+	v.Instance, v.Device, v.attachedAt, v.busy = m.ID, device, time.Now().Add(e.cfg.Attaching), true
 	hollow := v.Hollow
 	e.mu.Unlock()
 
@@ -119,32 +130,51 @@ func (e *EC2) attachVolume(ctx context.Context, _ *wire.Call, q query) (any, err
 		v.Instance, v.Device = "", ""
 		return nil, err
 	}
-	v.Path = path
+	v.Path, v.DeleteOnTermination = path, false
 	return flat(v.attachment("attaching")), nil
 }
 
 func (e *EC2) detachVolume(ctx context.Context, _ *wire.Call, q query) (any, error) {
 	e.mu.Lock()
 	v, err := e.volume(q.text("VolumeId"))
-	if err == nil && (v.Instance == "" || q.text("InstanceId") != "" && q.text("InstanceId") != v.Instance) {
+	switch {
+	case err != nil:
+	case v.Instance == "" || q.text("InstanceId") != "" && q.text("InstanceId") != v.Instance:
 		err = wire.Bad("IncorrectState", "Volume '%s' is in the 'available' state.", v.ID)
-	}
-	if err == nil && e.root(v.Instance) == v && e.instances[v.Instance].State == "running" {
+	case v.leaving:
+		err = wire.Bad("IncorrectState", "Volume '%s' is in the 'detaching' state.", v.ID)
+	case e.root(v.Instance) == v && e.instances[v.Instance].State != "stopped":
 		err = wire.Bad("OperationNotPermitted", "Unable to detach root volume '%s' from instance '%s'", v.ID, v.Instance)
 	}
-	e.mu.Unlock()
 	if err != nil {
+		e.mu.Unlock()
 		return nil, err
 	}
-	if !v.Hollow {
+	v.leaving = true
+	hollow := v.Hollow
+	reply := v.attachment("detaching")
+	e.mu.Unlock()
+
+	if !hollow {
 		if err := e.cfg.Disks.Detach(context.WithoutCancel(ctx), v.ID); err != nil {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			v.leaving = false
 			return nil, wire.Bad("IncorrectState", "Volume '%s' is busy: %v", v.ID, err)
 		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	reply := v.attachment("detaching")
-	v.Instance, v.Device, v.Path = "", "", ""
+	left := func() { v.Instance, v.Device, v.Path, v.leaving, v.DeleteOnTermination = "", "", "", false, false }
+	if e.cfg.Attaching <= 0 {
+		left()
+		return flat(reply), nil
+	}
+	time.AfterFunc(e.cfg.Attaching, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		left()
+	})
 	return flat(reply), nil
 }
 

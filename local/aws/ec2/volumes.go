@@ -20,7 +20,10 @@ type Volume struct {
 	Bytes       int64  // default 1 GiB
 	Kind        string // gp3 (default), gp2, io1, io2, st1, sc1, standard
 	MultiAttach bool
+	Zone        string // default the Region's first
 	Tags        map[string]string
+
+	DeleteOnTermination bool // of the attachment
 
 	// Hollow has no storage below, as the root disk of a simulated machine:
 	// snapshots of it hold nothing.
@@ -39,6 +42,8 @@ type volume struct {
 	token      string
 	last       time.Time // its last snapshot
 	busy       bool      // the storage works on it
+	leaving    bool      // it is being detached
+	request    string    // what it was made by, to know the token's second use
 }
 
 const gib = 1 << 30
@@ -52,6 +57,9 @@ func (e *EC2) AddVolume(ctx context.Context, v Volume) (path string, err error) 
 	}
 	if v.Kind == "" {
 		v.Kind = "gp3"
+	}
+	if v.Zone == "" {
+		v.Zone = e.cfg.Region + "a"
 	}
 	if v.Tags == nil {
 		v.Tags = make(map[string]string)
@@ -107,10 +115,10 @@ func (e *EC2) volume(id string) (*volume, error) {
 
 func (v *volume) status(now time.Time) string {
 	switch {
-	case v.busy || now.Before(v.ready):
-		return "creating"
 	case v.Instance != "":
 		return "in-use"
+	case v.busy || now.Before(v.ready):
+		return "creating"
 	}
 	return "available"
 }
@@ -121,6 +129,7 @@ type xmlAttachment struct {
 	Device   string `xml:"device"`
 	Status   string `xml:"status"`
 	At       string `xml:"attachTime"`
+	Dies     bool   `xml:"deleteOnTermination"`
 }
 
 type xmlVolume struct {
@@ -140,16 +149,27 @@ type xmlVolume struct {
 func (v *volume) gib() int64 { return max(1, (v.Bytes+gib-1)/gib) }
 
 func (v *volume) attachment(status string) xmlAttachment {
-	return xmlAttachment{v.ID, v.Instance, v.Device, status, wire.Time(v.attachedAt)}
+	return xmlAttachment{v.ID, v.Instance, v.Device, status, wire.Time(v.attachedAt), v.DeleteOnTermination}
+}
+
+// attachState is how far an attachment is.
+func (v *volume) attachState(now time.Time) string {
+	switch {
+	case v.leaving:
+		return "detaching"
+	case v.busy || now.Before(v.attachedAt):
+		return "attaching"
+	}
+	return "attached"
 }
 
 func (e *EC2) renderVolume(v *volume) xmlVolume {
 	x := xmlVolume{
-		ID: v.ID, Size: v.gib(), SnapshotID: v.snapshot, Zone: e.cfg.Region + "a", Status: v.status(time.Now()),
+		ID: v.ID, Size: v.gib(), SnapshotID: v.snapshot, Zone: v.Zone, Status: v.status(time.Now()),
 		Created: wire.Time(v.created), Kind: v.Kind, MultiAttach: v.MultiAttach, Tags: xmlTags(v.Tags),
 	}
 	if v.Instance != "" {
-		x.Attachments = []xmlAttachment{v.attachment("attached")}
+		x.Attachments = []xmlAttachment{v.attachment(v.attachState(time.Now()))}
 	}
 	return x
 }
@@ -190,7 +210,7 @@ func (e *EC2) describeVolumes(_ context.Context, _ *wire.Call, q query) (any, er
 		if v.Instance != "" {
 			fields["attachment.instance-id"] = []string{v.Instance}
 			fields["attachment.device"] = []string{v.Device}
-			fields["attachment.status"] = []string{"attached"}
+			fields["attachment.status"] = []string{v.attachState(time.Now())}
 		}
 		ok, err := matches(q.filters(), fields, v.Tags)
 		if err != nil {
