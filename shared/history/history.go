@@ -3,6 +3,7 @@
 package history
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/run"
@@ -19,6 +20,10 @@ type Record struct {
 	States    []string   `json:"states"` // the path, in order
 	State     run.State  `json:"state"`  // the document as it was last
 	Events    int        `json:"-"`
+
+	// Document is the same as text: of a machine other than the snapshot's,
+	// State holds no more than the run.
+	Document json.RawMessage `json:"-"`
 }
 
 // Passage is one state's visit, as it is told while a run goes on.

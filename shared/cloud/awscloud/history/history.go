@@ -115,8 +115,14 @@ func (r *reader) take(e types.HistoryEvent) {
 // carry reads the document as it goes from state to state; an end's output is
 // another one.
 func (r *reader) carry(document *string) {
+	var named struct{ Run run.Run }
+	text := []byte(aws.ToString(document))
+	if json.Unmarshal(text, &named) != nil || named.Run.ID == "" {
+		return
+	}
+	r.record.Document = text
 	var state run.State
-	if json.Unmarshal([]byte(aws.ToString(document)), &state) == nil && state.Run.ID != "" {
+	if json.Unmarshal(text, &state) == nil {
 		r.record.State = state
 	}
 }
