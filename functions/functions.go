@@ -15,6 +15,12 @@ import (
 	"github.com/quiesce/quiesce/functions/precheck"
 	"github.com/quiesce/quiesce/functions/prune"
 	"github.com/quiesce/quiesce/functions/report"
+	"github.com/quiesce/quiesce/functions/restorecreate"
+	"github.com/quiesce/quiesce/functions/restoremove"
+	"github.com/quiesce/quiesce/functions/restoreplan"
+	"github.com/quiesce/quiesce/functions/restorepower"
+	"github.com/quiesce/quiesce/functions/restorereport"
+	"github.com/quiesce/quiesce/functions/restoresettle"
 	"github.com/quiesce/quiesce/functions/runprescript"
 	"github.com/quiesce/quiesce/functions/snapshot"
 	"github.com/quiesce/quiesce/functions/startplugin"
@@ -25,6 +31,7 @@ import (
 	"github.com/quiesce/quiesce/functions/watchplugin"
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/step"
 	"github.com/quiesce/quiesce/shared/telemetry"
@@ -49,6 +56,9 @@ var PluginSteps = []string{"start-plugin", "watch-plugin"}
 // besides.
 var FleetSteps = []string{"resolve-targets", "arrange", "report"}
 
+// RestoreSteps lists the functions that the restore's workflow calls.
+var RestoreSteps = []string{"restore-plan", "restore-create", "restore-move", "restore-power", "restore-settle", "restore-report"}
+
 // Listeners lists the functions that events start, and no workflow calls.
 var Listeners = []string{"wake"}
 
@@ -56,7 +66,7 @@ var Listeners = []string{"wake"}
 var Chores = []string{"prune"}
 
 // Names lists every function, the steps first.
-var Names = slices.Concat(Steps, FleetSteps, Listeners, Chores)
+var Names = slices.Concat(Steps, FleetSteps, RestoreSteps, Listeners, Chores)
 
 // FlowNames lists every function of Alibaba Cloud.
 var FlowNames = slices.Concat(Steps, PluginSteps, Listeners)
@@ -80,13 +90,20 @@ var Timeouts = map[string]time.Duration{
 	"arrange":         30 * time.Second,
 	"report":          5 * time.Minute,
 
-	"prune": 15 * time.Minute,
+	"prune":          15 * time.Minute,
+	"restore-plan":   2 * time.Minute,
+	"restore-create": 2 * time.Minute,
+	"restore-move":   2 * time.Minute,
+	"restore-power":  2 * time.Minute,
+	"restore-settle": 2 * time.Minute,
+	"restore-report": 2 * time.Minute,
 }
 
 // Table returns the handler of every function.
 func Table(d Deps) map[string]step.Handler {
 	c, m := d.Cloud, telemetry.NewMetrics(d.Metrics)
 	watch := telemetry.Watch{Bus: c, Metrics: m}
+	r, restores := c.(cloud.Restorer)
 	return map[string]step.Handler{
 		"precheck": watch.Published("precheck", step.New("precheck", func(ctx context.Context, in precheck.Input) (*run.Plan, error) {
 			return precheck.Do(ctx, c, in)
@@ -134,6 +151,27 @@ func Table(d Deps) map[string]step.Handler {
 		})),
 		"report": watch.Measured("report", step.New("report", func(ctx context.Context, in report.Input) (*run.Report, error) {
 			return report.Do(ctx, c, m, time.Now(), in)
+		})),
+		"restore-plan": watch.Measured("restore-plan", step.New("restore-plan", func(ctx context.Context, in restoreplan.Input) (*restore.Plan, error) {
+			if !restores {
+				return nil, fault.Input("request", "there is no restore on this cloud yet")
+			}
+			return restoreplan.Do(ctx, r, in)
+		})),
+		"restore-create": watch.Measured("restore-create", step.New("restore-create", func(ctx context.Context, in restorecreate.Input) (*restore.Progress, error) {
+			return restorecreate.Do(ctx, r, in)
+		})),
+		"restore-move": watch.Measured("restore-move", step.New("restore-move", func(ctx context.Context, in restoremove.Input) (*restore.Progress, error) {
+			return restoremove.Do(ctx, r, in)
+		})),
+		"restore-power": watch.Measured("restore-power", step.New("restore-power", func(ctx context.Context, in restorepower.Input) (*restore.Progress, error) {
+			return restorepower.Do(ctx, r, in)
+		})),
+		"restore-settle": watch.Measured("restore-settle", step.New("restore-settle", func(ctx context.Context, in restoresettle.Input) (*restore.Progress, error) {
+			return restoresettle.Do(ctx, r, in)
+		})),
+		"restore-report": watch.Measured("restore-report", step.New("restore-report", func(ctx context.Context, in restorereport.Input) (*restore.Verdict, error) {
+			return restorereport.Do(ctx, r, in)
 		})),
 		"wake": step.Listener("wake", func(ctx context.Context, in wake.Event) (*wake.Output, error) {
 			return wake.Do(ctx, c, in)

@@ -57,6 +57,8 @@ type account struct {
 	faults   *fault.Plan
 	endpoint string
 	machine  string // the state machine's ARN
+	restorer string // the ARN of the restore's
+	halted   func() // what becomes of the machine when its instance is stopped; nil for nothing
 	sfn      *sfn.Client
 	ec2      *awsec2.Client
 	stop     context.CancelFunc
@@ -75,7 +77,7 @@ func openAccount(ctx context.Context, o Options, s stage, b binaries) (*account,
 	a := &account{faults: faults, engine: engine.New(engine.Config{}), served: make(chan error, 1)}
 	a.cloud = cloud.New(cloud.Config{
 		Seed: uint64(time.Now().UnixNano()), Disks: s.disks(), Engine: a.engine, Faults: faults, Latency: o.Latency,
-		EC2: ec2.Config{Completion: o.Completion, Provision: -1},
+		EC2: ec2.Config{Completion: o.Completion, Provision: -1, Attaching: -1, Turning: -1, Stopped: a.halt},
 		SSM: ssm.Config{Dispatch: orNone(o.AgentLatency), Report: ReportLatency},
 		Bus: bus.Config{},
 	})
@@ -128,6 +130,9 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 		return fmt.Errorf("the definition: %w", err)
 	}
 	a.machine = a.engine.Deploy(machineName, []byte(workflow.Snapshot()), m, a.cloud.Tasks(a.lambda))
+	if err := a.deployRestore(); err != nil {
+		return err
+	}
 	a.faults.On(fault.StopExecution, func(context.Context) {
 		running, _ := a.engine.List(machineName, engine.Running)
 		for _, e := range running {

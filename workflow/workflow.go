@@ -100,6 +100,29 @@ func GroupMachine(arn func(step string) string) (*asl.Machine, error) {
 	return parse(group, map[string]string{}, GroupFunctions(), arn)
 }
 
+//go:embed restore.asl.json
+var restoration string
+
+// Restore returns the definition of a restore.
+func Restore() string { return restoration }
+
+// RestoreFunctions returns every function that the restore's definition calls.
+func RestoreFunctions() []Function {
+	return []Function{
+		{"restore-plan", "RestorePlanFunctionArn", 120 * time.Second},
+		{"restore-create", "RestoreCreateFunctionArn", 120 * time.Second},
+		{"restore-move", "RestoreMoveFunctionArn", 120 * time.Second},
+		{"restore-power", "RestorePowerFunctionArn", 120 * time.Second},
+		{"restore-settle", "RestoreSettleFunctionArn", 120 * time.Second},
+		{"restore-report", "RestoreReportFunctionArn", 120 * time.Second},
+	}
+}
+
+// RestoreMachine parses Restore with the ARNs of the functions.
+func RestoreMachine(arn func(step string) string) (*asl.Machine, error) {
+	return parse(restoration, map[string]string{}, RestoreFunctions(), arn)
+}
+
 func parse(definition string, with map[string]string, functions []Function, arn func(step string) string) (*asl.Machine, error) {
 	for _, f := range functions {
 		with[f.Arn] = arn(f.Step)

@@ -61,7 +61,9 @@ func open(t *testing.T) *account {
 		engine: engine.New(engine.Config{}), sim: sim.New(sim.Config{}),
 		handlers: map[string]runtimeapi.Handler{}, given: map[string]json.RawMessage{},
 	}
-	a.Cloud = aws.New(aws.Config{Disks: a.sim, Engine: a.engine, EC2: ec2.Config{Completion: time.Minute, Provision: -1}})
+	a.Cloud = aws.New(aws.Config{Disks: a.sim, Engine: a.engine, EC2: ec2.Config{
+		Completion: time.Minute, Provision: -1, Stopped: func(string) { _ = a.sim.Unmount("/data") }, // once: what is restored is not mounted
+	}})
 	helper := []byte("the helper")
 	sum := sha256.Sum256(helper)
 	a.S3.Put("assets", "helper", helper)
@@ -85,6 +87,9 @@ func open(t *testing.T) *account {
 	must(err)
 	local := &runtimeapi.Local{Handlers: a.handlers, Timeouts: functions.Timeouts}
 	a.engine.Deploy("quiesce-snapshot", []byte(workflow.Snapshot()), m, a.Tasks(local))
+	m, err = workflow.RestoreMachine(a.FunctionARN)
+	must(err)
+	a.engine.Deploy("quiesce-restore", []byte(workflow.Restore()), m, a.Tasks(local))
 	must(a.sim.Create(t.Context(), "vol-0da7a000000000001", 1<<30, ""))
 	device, err := a.sim.Attach(t.Context(), "vol-0da7a000000000001")
 	must(err)
@@ -103,10 +108,20 @@ func (a *account) close() {
 	_ = a.sim.Close()
 }
 
-// run takes one set, through every step of the workflow.
+// run takes one set, through every step of the workflow, restores it in place
+// and has the old disk back.
 func (a *account) run(t *testing.T) {
 	t.Helper()
-	x, err := a.engine.Start("quiesce-snapshot", runID, json.RawMessage(request))
+	a.execute(t, "quiesce-snapshot", runID, request)
+	const restore = "restore-2026-11-03"
+	a.execute(t, "quiesce-restore", restore, `{"runId":"`+runID+`","mode":"in-place","acceptCrashConsistent":true}`)
+	a.execute(t, "quiesce-restore", restore+"-back", `{"action":"rollback","runId":"`+restore+`"}`)
+	a.execute(t, "quiesce-restore", restore+"-cleanup", `{"action":"cleanup","runId":"`+restore+`"}`)
+}
+
+func (a *account) execute(t *testing.T, machine, name, input string) {
+	t.Helper()
+	x, err := a.engine.Start(machine, name, json.RawMessage(input))
 	if err == nil {
 		x, err = a.engine.Wait(t.Context(), x.ARN)
 	}
@@ -137,7 +152,7 @@ func TestEveryFunctionTakesItsSample(t *testing.T) {
 		defer a.close()
 		a.run(t)
 		if *update {
-			for _, step := range functions.Steps {
+			for _, step := range slices.Concat(functions.Steps, functions.RestoreSteps) {
 				var text bytes.Buffer
 				if err := json.Indent(&text, a.given[step], "", "  "); err != nil {
 					t.Fatalf("%s: %v", step, err)

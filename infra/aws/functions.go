@@ -76,6 +76,12 @@ var purpose = map[string]string{
 	"arrange":         "weighs how a group's phase went and says what comes next",
 	"report":          "counts how a fleet's runs ended",
 	"prune":           "deletes the sets that a policy's retention does not keep",
+	"restore-plan":    "says what a restore will do, and refuses what cannot be done",
+	"restore-create":  "makes a set's disks beside everything that is there",
+	"restore-move":    "attaches disks, takes the old ones off and puts them back",
+	"restore-power":   "stops and starts the instance of a restore in place",
+	"restore-settle":  "lets the old disks go, or deletes what a restore has made",
+	"restore-report":  "says how a restore ended, by what is there",
 }
 
 func memoryOf(step string) float64 {

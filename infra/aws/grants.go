@@ -162,12 +162,64 @@ var grants = map[string][]grant{
 		},
 		{sid: "DeleteMarked", actions: []string{"ec2:DeleteSnapshot"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: doomed, why: markedSets},
 	},
+	"restore-plan":   slices.Concat([]grant{describe, lookAtSnapshots}, makeDisks), // which it only tries, as a dry run
+	"restore-create": slices.Concat([]grant{lookAtDisks, markOld}, makeDisks),
+	"restore-move": {describe, unmarkOld,
+		{sid: "MoveOfOptedIn", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume", "ec2:ModifyInstanceAttribute"}, on: []string{anyInstance}, when: optedIn, why: byTag},
+		{sid: "MoveNew", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume"}, on: []string{anyDisk}, when: ofRestore, why: ownDisks},
+		{sid: "MoveOld", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume"}, on: []string{anyDisk}, when: replaced, why: ownDisks},
+	},
+	"restore-power": {describe,
+		{sid: "TurnOptedIn", actions: []string{"ec2:StopInstances", "ec2:StartInstances"}, on: []string{anyInstance}, when: optedIn, why: byTag},
+	},
+	"restore-settle": {lookAtDisks, unmarkOld,
+		{sid: "DetachFromOptedIn", actions: []string{"ec2:DetachVolume"}, on: []string{anyInstance}, when: optedIn, why: byTag},
+		{sid: "EndOwnDisks", actions: []string{"ec2:DetachVolume", "ec2:DeleteVolume", "ec2:DeleteTags"}, on: []string{anyDisk}, when: ofRestore, why: ownDisks},
+	},
+	"restore-report": {describe},
 	"wake": {answer, parkFailures,
 		{sid: "FindToken", actions: []string{"s3:GetObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},
 		// Without it S3 denies what is not there, and most sets are nobody's here.
 		{sid: "SeeThatThereIsNone", actions: []string{"s3:ListBucket"}, on: []string{"{work}"}},
 	},
 }
+
+// What a restore works on.
+const (
+	anyInstance = "arn:{partition}:ec2:{region}:{account}:instance/*"
+	anyDisk     = "arn:{partition}:ec2:{region}:{account}:volume/*"
+	anySnapshot = "arn:{partition}:ec2:{region}::snapshot/*"
+	ownDisks    = "Volumes have no name before they are made; the condition holds for those that a restore has made, or noted as replaced."
+	runsSets    = "Snapshots are made by the thousand; the condition holds for those of runs."
+	newDisk     = "A volume has no name before it is made; the condition demands that the request marks it as a restore's."
+)
+
+var (
+	// ofRestore holds for a volume that a restore has made, replaced for one
+	// whose place it takes.
+	ofRestore = conditions{"Null": {"aws:ResourceTag/" + cloud.TagRestore: "false"}}
+	replaced  = conditions{"Null": {"aws:ResourceTag/" + cloud.TagReplaced: "false"}}
+
+	lookAtDisks = grant{
+		sid: "LookAtDisks", actions: []string{"ec2:DescribeVolumes"}, on: []string{"*"}, when: here,
+		why: "EC2's Describe operations know no resources.",
+	}
+	markOld = grant{
+		sid: "NoteWhatIsReplaced", actions: []string{"ec2:CreateTags"}, on: []string{anyDisk},
+		when: conditions{"Null": {"aws:RequestTag/" + cloud.TagReplaced: "false"}},
+		why:  "Which volumes are replaced is known when a restore begins; the condition demands that the request says so on them.",
+	}
+	unmarkOld = grant{sid: "ForgetWhatWasReplaced", actions: []string{"ec2:DeleteTags"}, on: []string{anyDisk}, when: replaced, why: ownDisks}
+
+	makeDisks = []grant{
+		{sid: "OfARunsSnapshots", actions: []string{"ec2:CreateVolume"}, on: []string{anySnapshot},
+			when: conditions{"Null": {"aws:ResourceTag/" + cloud.TagRun: "false"}}, why: runsSets},
+		{sid: "AsARestore", actions: []string{"ec2:CreateVolume"}, on: []string{anyDisk},
+			when: conditions{"Null": {"aws:RequestTag/" + cloud.TagRestore: "false"}}, why: newDisk},
+		{sid: "TagAtCreation", actions: []string{"ec2:CreateTags"}, on: []string{anyDisk},
+			when: conditions{"StringEquals": {"ec2:CreateAction": "CreateVolume"}}, why: newDisk},
+	}
+)
 
 // label tags the snapshots of the very run that the call names.
 var label = grant{

@@ -12,6 +12,7 @@ import (
 // rights is what IAM asks for an operation where that is not its own name.
 var rights = map[string][]string{
 	"ec2:CreateSnapshots": {"ec2:CreateSnapshots", "ec2:CreateTags"}, // it tags what it creates
+	"ec2:CreateVolume":    {"ec2:CreateVolume", "ec2:CreateTags"},    // so does it
 	"s3:ListObjectsV2":    {"s3:ListBucket"},
 }
 

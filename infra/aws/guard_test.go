@@ -184,7 +184,27 @@ func (g guard) asksEC2(form url.Values) []ask {
 	case "ec2:DeleteSnapshot", "ec2:DescribeSnapshotAttribute":
 		id := form.Get("SnapshotId")
 		return []ask{{name, snapshots + id, g.prefixed("aws:ResourceTag/", g.tags(id))}}
-	case "ec2:CreateTags":
+	case "ec2:CreateVolume":
+		tagging := g.prefixed("aws:RequestTag/", requested)
+		tagging["ec2:CreateAction"] = "CreateVolume"
+		return []ask{
+			{name, snapshots + form.Get("SnapshotId"), g.prefixed("aws:ResourceTag/", g.tags(form.Get("SnapshotId")))},
+			{name, diskARN("new"), asked},
+			{"ec2:CreateTags", diskARN("new"), tagging},
+		}
+	case "ec2:AttachVolume", "ec2:DetachVolume", "ec2:DeleteVolume", "ec2:ModifyInstanceAttribute":
+		var list []ask
+		if id := form.Get("InstanceId"); id != "" {
+			list = append(list, ask{name, instanceARN(id), g.prefixed("aws:ResourceTag/", g.tags(id))})
+		}
+		if id := form.Get("VolumeId"); id != "" {
+			list = append(list, ask{name, diskARN(id), g.prefixed("aws:ResourceTag/", g.tags(id))})
+		}
+		return list
+	case "ec2:StopInstances", "ec2:StartInstances":
+		id := form.Get("InstanceId.1")
+		return []ask{{name, instanceARN(id), g.prefixed("aws:ResourceTag/", g.tags(id))}}
+	case "ec2:CreateTags", "ec2:DeleteTags":
 		var list []ask
 		for i := 1; form.Has(fmt.Sprintf("ResourceId.%d", i)); i++ {
 			id := form.Get(fmt.Sprintf("ResourceId.%d", i))
@@ -192,7 +212,11 @@ func (g guard) asksEC2(form url.Values) []ask {
 			for k, v := range asked {
 				keys[k] = v
 			}
-			list = append(list, ask{name, snapshots + id, keys})
+			on := snapshots + id
+			if strings.HasPrefix(id, "vol-") {
+				on = diskARN(id)
+			}
+			list = append(list, ask{name, on, keys})
 		}
 		return list
 	}
@@ -205,6 +229,10 @@ func (guard) prefixed(prefix string, tags map[string]string) map[string]string {
 		out[prefix+k] = v
 	}
 	return out
+}
+
+func diskARN(id string) string {
+	return "arn:aws:ec2:" + region + ":" + number + ":volume/" + id
 }
 
 func instanceARN(id string) string {

@@ -38,7 +38,9 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 		}
 	}
 	machines, disks := engine.New(engine.Config{}), sim.New(sim.Config{})
-	a := account.New(account.Config{Disks: disks, Engine: machines, EC2: ec2.Config{Completion: time.Minute, Provision: -1}})
+	a := account.New(account.Config{Disks: disks, Engine: machines, EC2: ec2.Config{
+		Completion: time.Minute, Provision: -1, Stopped: func(string) { _ = disks.Unmount("/data") }, // once: what is restored is not mounted
+	}})
 	defer func() {
 		a.Close()
 		machines.Close()
@@ -75,6 +77,9 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 	m, err := workflow.Machine("default", a.FunctionARN)
 	must(err)
 	machines.Deploy("quiesce-snapshot", []byte(workflow.Snapshot()), m, a.Tasks(local))
+	m, err = workflow.RestoreMachine(a.FunctionARN)
+	must(err)
+	machines.Deploy("quiesce-restore", []byte(workflow.Restore()), m, a.Tasks(local))
 	must(disks.Create(t.Context(), "vol-0da7a000000000001", 1<<30, ""))
 	device, err := disks.Attach(t.Context(), "vol-0da7a000000000001")
 	must(err)
@@ -84,10 +89,22 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 	must(err)
 	must(disks.Format(t.Context(), device, "ext4"))
 	must(disks.Mount(device, "/data"))
-	x, err := machines.Start("quiesce-snapshot", "run-1", json.RawMessage(`{"instanceId":"i-0abc12345678def90"}`))
-	must(err)
-	end, err = machines.Wait(t.Context(), x.ARN)
-	must(err)
+	for _, one := range []struct{ machine, name, input string }{
+		{"snapshot", "run-1", `{"instanceId":"i-0abc12345678def90"}`},
+		{"restore", "restore-1", `{"runId":"run-1","mode":"in-place","acceptCrashConsistent":true}`},
+		{"restore", "restore-2", `{"runId":"restore-1","action":"rollback"}`},
+		{"restore", "restore-3", `{"runId":"restore-1","action":"cleanup"}`},
+		{"restore", "restore-4", `{"runId":"run-1","mode":"volumes","acceptCrashConsistent":true}`},
+		{"restore", "restore-5", `{"runId":"restore-4","action":"cleanup"}`},
+	} {
+		x, err := machines.Start("quiesce-"+one.machine, one.name, json.RawMessage(one.input))
+		must(err)
+		end, err = machines.Wait(t.Context(), x.ARN)
+		must(err)
+		if end.Status != engine.Succeeded {
+			break
+		}
+	}
 	local.Wait()
 	return denied, end
 }
@@ -107,6 +124,8 @@ func TestRunNeedsItsRights(t *testing.T) {
 	for _, c := range []struct{ step, sid string }{
 		{"precheck", "CommandOptedIn"}, {"precheck", "ByThisDocument"}, {"freeze", "FollowCommand"},
 		{"snapshot", "SnapshotOptedIn"}, {"snapshot", "OfItsVolumes"}, {"snapshot", "AsARun"}, {"snapshot", "TagAtCreation"},
+		{"restore-plan", "OfARunsSnapshots"}, {"restore-create", "AsARestore"}, {"restore-create", "NoteWhatIsReplaced"},
+		{"restore-move", "MoveOfOptedIn"}, {"restore-move", "MoveOld"}, {"restore-power", "TurnOptedIn"}, {"restore-settle", "EndOwnDisks"},
 		{"tag", "LabelTheRunsOwn"}, {"poll-status", "LookAtSnapshots"}, {"thaw", "Publish"},
 	} {
 		t.Run(c.step+" "+c.sid, func(t *testing.T) {
@@ -172,6 +191,11 @@ func TestWhatNobodyMayDo(t *testing.T) {
 		{"tag", ask{"ec2:CreateTags", snapshot, map[string]string{"aws:RequestTag/quiesce:run": "r"}}, false},
 		{"tag", ask{"ec2:CreateTags", snapshot, map[string]string{"aws:ResourceTag/quiesce:run": "r"}}, false},
 		{"tag", ask{"ec2:CreateTags", instance, of("r", "r")}, false},
+		{"restore-settle", ask{"ec2:DeleteVolume", diskARN("vol-1"), map[string]string{"aws:ResourceTag/quiesce:restore": "r"}}, true},
+		{"restore-settle", ask{"ec2:DeleteVolume", diskARN("vol-1"), nil}, false},
+		{"restore-settle", ask{"ec2:DeleteVolume", diskARN("vol-1"), map[string]string{"aws:ResourceTag/quiesce:replaced-by": "r"}}, false},
+		{"restore-power", ask{"ec2:StopInstances", instance, nil}, false},
+		{"restore-move", ask{"ec2:DetachVolume", diskARN("vol-1"), nil}, false},
 		{"wake", ask{"s3:GetObject", there["work"] + "/fleet/f/targets.json", nil}, false},
 		{"report", ask{"s3:GetObject", there["work"] + "/tokens/snap-1", nil}, false},
 		{"prune", ask{"ec2:DeleteSnapshot", snapshot, doomedTags("r", "2026-11-20T05:15:00Z")}, true},
@@ -189,11 +213,14 @@ func TestWhatNobodyMayDo(t *testing.T) {
 			t.Errorf("%s, %s on %s with %v: allowed %t", c.step, c.ask.action, c.ask.resource, c.ask.keys, got)
 		}
 	}
+	ends := map[string][]string{ // what a restore ends is bound to its own marks, and to the opt-in; what a prune ends, to its mark
+		"prune": {"ec2:DeleteSnapshot"}, "restore-move": {"ec2:DeleteTags"}, "restore-power": {"ec2:StopInstances"}, "restore-settle": {"ec2:DeleteTags", "ec2:DeleteVolume"},
+	}
 	for step, list := range grants {
 		for _, g := range list {
 			for _, action := range g.actions {
-				if step == "prune" && action == "ec2:DeleteSnapshot" {
-					continue // which is what it is for, and it alone
+				if slices.Contains(ends[step], action) && len(g.when) > 0 {
+					continue
 				}
 				if strings.Contains(action, "Delete") || strings.Contains(action, "Stop") || strings.Contains(action, "Terminate") || strings.HasPrefix(action, "iam:") {
 					t.Errorf("%s may %s", step, action)

@@ -28,6 +28,7 @@ func definitions() []definition {
 		{"group", workflow.Group()},
 		{"fleet", workflow.Fleet()},
 		{"start", start},
+		{"restore", workflow.Restore()},
 	}
 }
 

@@ -32,6 +32,8 @@ type Rules struct {
 	Quiescing    string                  // the first state that touches the application
 	Window       []string                // the states of the frozen window in their order; the last one thaws
 	Between      []string                // the states that may stand between those of the window: they decide and call nothing
+	Undone       []string                // the states whose every failure leads through Undoes before the execution ends
+	Undoes       string                  // the state that puts the original back
 	Items        map[string]reflect.Type // of each Map whose branch is to be checked, the struct that an iteration begins with
 	Lists        []string                // the paths that find a list, maybe an empty one, and are meant to
 	Deadline     time.Duration           // the shortest that a policy can set: no state's retries in the window wait as long
@@ -40,7 +42,7 @@ type Rules struct {
 
 // Finding is one broken promise.
 type Finding struct {
-	Rule    string // functions, errors, catch, timeout, thaw, loop, choice, window, document
+	Rule    string // functions, errors, catch, timeout, thaw, undo, loop, choice, window, document
 	State   string
 	Message string
 }
@@ -55,6 +57,7 @@ func Check(m *asl.Machine, r Rules) []Finding {
 	c.states()
 	c.skeleton()
 	c.thaw()
+	c.undone()
 	c.window()
 	c.loops()
 	c.document()

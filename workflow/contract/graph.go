@@ -57,6 +57,28 @@ func (c *checker) thaw() {
 	}
 }
 
+// undone checks that no failure of a state that changes the original leads to an
+// end but through the state that puts it back.
+func (c *checker) undone() {
+	end := func(s *asl.State) bool { return len(s.Edges()) == 0 }
+	for _, name := range c.r.Undone {
+		s := c.m.States[name]
+		if s == nil {
+			c.found("undo", nil, "there is no state %s", name)
+			continue
+		}
+		for _, e := range s.Edges() {
+			if e.Catch == nil || e.To == c.r.Undoes {
+				continue
+			}
+			if path := c.way(e.To, func(to string) bool { return to == c.r.Undoes }, end); path != nil {
+				c.found("undo", s, "fails without %s: %s > %s", c.r.Undoes, name, strings.Join(path, " > "))
+				break
+			}
+		}
+	}
+}
+
 // window checks that its states follow each other directly, and that their
 // retries do not wait as long as the shortest deadline.
 func (c *checker) window() {

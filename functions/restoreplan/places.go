@@ -1,0 +1,99 @@
+package restoreplan
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/restore"
+)
+
+// replace lets each new disk take the place of the one that its snapshot was
+// taken of, with everything that the provider says of it.
+func (p *planner) replace(set []cloud.Source) error {
+	switch h := p.host; {
+	case h.Ephemeral:
+		return fault.Input("request.mode", "the boot disk of %s is lost when it stops", h.ID)
+	case h.Managed != "":
+		return fault.Input("request.mode", "%s is of the group %s, which replaces it when it stops", h.ID, h.Managed)
+	}
+	p.plan.Stops, p.plan.Starts = true, p.host.State == cloud.HostRunning
+	for _, s := range set {
+		old := p.original(s.VolumeID)
+		switch {
+		case old == nil:
+			return fault.Input("request.runId", "%s was taken of %s, which is not attached to %s", s.ID, s.VolumeID, p.host.ID)
+		case old.State != cloud.DiskAttached:
+			return fault.Input("request.instanceId", "%s is not attached yet, or not any more", old.ID)
+		case old.Tags[cloud.TagReplaced] != "":
+			return fault.Input("request.instanceId", "%s is held by the restore %s, which has not ended: roll that back first", old.ID, old.Tags[cloud.TagReplaced])
+		}
+		p.plan.Old = append(p.plan.Old, restore.Old{ID: old.ID, Device: old.Device, Ends: old.Ends})
+		p.plan.Disks = append(p.plan.Disks, restore.Disk{
+			Snapshot: s.ID, Origin: s.VolumeID, Device: old.Device, SizeGiB: max(s.SizeGiB, old.SizeGiB), Kind: old.Kind,
+			IOPS: old.IOPS, Throughput: old.Throughput, Key: s.Key, Ends: old.Ends,
+		})
+	}
+	p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf("%s changes its public address when it is stopped and started, unless that is its own, and loses what is on disks of its host", p.host.ID))
+	return nil
+}
+
+// original is the attached disk of an id, or one that was restored of the same.
+func (p *planner) original(id string) *cloud.Disk {
+	for i, d := range p.host.Disks {
+		if d.ID == id || d.Tags[cloud.TagOrigin] == id && d.Tags[cloud.TagRestore] != p.plan.RestoreID {
+			return &p.host.Disks[i]
+		}
+	}
+	return nil
+}
+
+// names are those that providers recommend for data disks.
+const names = "fghijklmnop"
+
+var device = regexp.MustCompile(`^/dev/[a-z][a-z0-9/]{1,30}$`)
+
+// beside gives each new disk a name that is free.
+func (p *planner) beside(set []cloud.Source) error {
+	taken := map[string]string{}
+	for _, d := range p.host.Disks {
+		taken[slot(d.Device)] = d.ID
+	}
+	taken[slot(p.host.Root)] = "the boot disk"
+	origins := map[string]bool{}
+	for _, s := range set {
+		origins[s.VolumeID] = true
+	}
+	for origin, name := range p.in.Devices {
+		field := "request.devices." + origin
+		switch {
+		case !origins[origin]:
+			return fault.Input(field, "the set of %s has no snapshot of it", p.in.RunID)
+		case !device.MatchString(name):
+			return fault.Input(field, "wants a device's name such as /dev/sdf, got %q", name)
+		case taken[slot(name)] != "":
+			return fault.Input(field, "%s is taken by %s", name, taken[slot(name)])
+		}
+		taken[slot(name)] = "the disk of " + origin
+	}
+	for _, s := range set {
+		name := p.in.Devices[s.VolumeID]
+		for i := 0; name == ""; i++ {
+			if i == len(names) {
+				return fault.Input("request.devices", "no name from /dev/sdf to /dev/sdp is free on %s for the disk of %s", p.host.ID, s.VolumeID)
+			}
+			if free := "/dev/sd" + names[i:i+1]; taken[slot(free)] == "" {
+				name, taken[slot(free)] = free, "the disk of "+s.VolumeID
+			}
+		}
+		p.plan.Disks = append(p.plan.Disks, restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: name, SizeGiB: s.SizeGiB, Kind: "gp3", Key: s.Key})
+	}
+	return nil
+}
+
+// slot is what two names of one attachment have in common: /dev/sdf is /dev/xvdf.
+func slot(name string) string {
+	return strings.Replace(strings.TrimPrefix(name, "/dev/"), "xvd", "sd", 1)
+}

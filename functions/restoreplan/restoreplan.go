@@ -1,0 +1,234 @@
+// Package restoreplan decides what a restore does, and refuses whatever cannot
+// be done before anything is created or stopped. It only reads.
+package restoreplan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/shared/run"
+)
+
+// Input is what somebody asks for.
+type Input struct {
+	Run     run.Run         `json:"run"`
+	Request restore.Request `json:"request"`
+}
+
+// Check refuses a request that cannot be read.
+func (in Input) Check() error {
+	if in.Run.ID == "" {
+		return fault.Input("run.id", "is missing")
+	}
+	return in.Request.Check()
+}
+
+// Do plans. Codes: InvalidInput, SetNotRestorable, InstanceNotFound,
+// InstanceNotOptedIn, AccessDenied, RestoreRefused.
+func Do(ctx context.Context, c cloud.Restorer, in Input) (*restore.Plan, error) {
+	started := time.Now()
+	p := planner{c: c, in: in.Request, plan: &restore.Plan{
+		RestoreID: in.Run.ID, Action: in.Request.Action, Mode: in.Request.Mode, Do: restore.DoCreate,
+		Disks: []restore.Disk{}, Old: []restore.Old{},
+	}}
+	if p.in.OptIn == (policy.OptIn{}) {
+		p.in.OptIn = policy.Default().OptIn
+	}
+	var err error
+	if in.Request.IsRestore() {
+		p.plan.Action, p.plan.SetID = restore.Restore, in.Request.RunID
+		err = p.restore(ctx)
+	} else {
+		p.plan.RestoreID = in.Request.RunID
+		err = p.goOn(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if in.Request.DryRun {
+		p.plan.Do = restore.DoNothing
+	}
+	p.plan.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
+	return p.plan, nil
+}
+
+type planner struct {
+	c    cloud.Restorer
+	in   restore.Request
+	plan *restore.Plan
+	host cloud.Host
+}
+
+// restore plans a new one.
+func (p *planner) restore(ctx context.Context) error {
+	set, err := p.c.Sources(ctx, p.in.RunID)
+	if err != nil {
+		return err
+	}
+	of, err := whole(p.in.RunID, set)
+	if err != nil {
+		return err
+	}
+	p.plan.Proved, p.plan.Because = set[0].Tags[cloud.TagConsistency], set[0].Tags[cloud.TagReason]
+	if p.plan.Proved == string(run.Crash) && !p.in.AcceptCrashConsistent {
+		if !p.in.DryRun {
+			return fault.Input("request.acceptCrashConsistent", "the set of %s is crash-consistent (%s): it is restored only at an explicit yes", p.in.RunID, p.plan.Because)
+		}
+		p.plan.Warnings = append(p.plan.Warnings, "the set is crash-consistent: it is restored only at an explicit yes (acceptCrashConsistent)")
+	}
+	instance := p.in.InstanceID
+	if instance == "" {
+		instance = of
+	}
+	if p.in.Mode == restore.InPlace && instance != of {
+		return fault.Input("request.instanceId", "the set is of %s: in place it goes nowhere else, and not to %s", of, instance)
+	}
+	if err := p.look(ctx, instance); err != nil {
+		return err
+	}
+	slices.SortFunc(set, func(a, b cloud.Source) int {
+		if a.VolumeID < b.VolumeID {
+			return -1
+		}
+		return 1
+	})
+	if p.in.Mode == restore.InPlace {
+		err = p.replace(set)
+	} else {
+		err = p.beside(set)
+	}
+	if err != nil {
+		return err
+	}
+	p.explain()
+	return p.may(ctx)
+}
+
+// whole refuses a set of which anything is missing, mixed or not done, and
+// tells whose it is.
+func whole(runID string, set []cloud.Source) (instance string, err error) {
+	refuse := func(format string, args ...any) (string, error) {
+		return "", fault.New(fault.SetNotRestorable, "the set of %s: "+format, append([]any{runID}, args...)...)
+	}
+	if len(set) == 0 {
+		return refuse("no snapshot of this account and Region carries the run's tag")
+	}
+	first := set[0]
+	volumes := map[string]string{}
+	for _, s := range set {
+		if other, twice := volumes[s.VolumeID]; twice {
+			return refuse("it is mixed: %s and %s are both of %s", other, s.ID, s.VolumeID)
+		}
+		volumes[s.VolumeID] = s.ID
+		for _, key := range []string{cloud.TagInstance, cloud.TagHold, cloud.TagMembers, cloud.TagConsistency} {
+			if a, b := first.Tags[key], s.Tags[key]; a != b {
+				return refuse("it is mixed: %s has %s=%q, %s has %q", first.ID, key, a, s.ID, b)
+			}
+		}
+		if !s.StartedAt.Equal(first.StartedAt) {
+			return refuse("it is mixed: %s and %s are not of one moment", first.ID, s.ID)
+		}
+		switch s.State {
+		case run.Completed:
+		case run.Pending:
+			return refuse("%s is still pending", s.ID)
+		default:
+			return refuse("%s is in error", s.ID)
+		}
+	}
+	members, err := strconv.Atoi(first.Tags[cloud.TagMembers])
+	if err != nil {
+		return refuse("it does not say how many members it has (%s), so that nobody knows what is missing", cloud.TagMembers)
+	}
+	if members != len(set) {
+		return refuse("it is incomplete: %d of %d members are there", len(set), members)
+	}
+	switch proved := run.Consistency(first.Tags[cloud.TagConsistency]); {
+	case proved == "":
+		return refuse("nobody has judged it: its run has not ended, or did not get that far")
+	case proved.Rank() == 0:
+		return refuse("its run failed: it is labelled %q", proved)
+	}
+	return first.Tags[cloud.TagInstance], nil
+}
+
+// look takes in the instance, and refuses one that must not be touched.
+func (p *planner) look(ctx context.Context, instance string) (err error) {
+	if instance == "" {
+		return fault.Input("request.instanceId", "is missing: the set does not say whose it is")
+	}
+	if p.host, err = p.c.Host(ctx, instance); err != nil {
+		return err
+	}
+	p.plan.Target, p.plan.Zone = p.host.Target, p.host.Zone
+	switch h := p.host; {
+	case h.Tags[p.in.OptIn.Key] != p.in.OptIn.Value:
+		return fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=%s", instance, p.in.OptIn.Key, p.in.OptIn.Value)
+	case h.State != cloud.HostRunning && h.State != cloud.HostStopped:
+		return fault.Input("request.instanceId", "%s is neither running nor stopped", instance)
+	case p.in.Zone != "" && p.in.Zone != h.Zone:
+		return fault.Input("request.zone", "%s is in %s, not in %s", instance, h.Zone, p.in.Zone)
+	}
+	return nil
+}
+
+// may asks the provider whether it would make the disks for this caller.
+func (p *planner) may(ctx context.Context) error {
+	for _, d := range p.plan.Disks {
+		spec := cloud.DiskSpec{Snapshot: d.Snapshot, Zone: p.plan.Zone, Kind: d.Kind, SizeGiB: d.SizeGiB, IOPS: d.IOPS, Throughput: d.Throughput,
+			Tags: map[string]string{cloud.TagRestore: p.plan.RestoreID}}
+		if err := p.c.MayMake(ctx, spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// explain says in sentences what happens, what it costs and what is left to do.
+func (p *planner) explain() {
+	var gib int32
+	for _, d := range p.plan.Disks {
+		gib += d.SizeGiB
+	}
+	p.plan.CostHint = fmt.Sprintf("%d new disks of %d GiB in all are billed until they are deleted, about %.2f USD a month as gp3 at 0.08 USD a GiB", len(p.plan.Disks), gib, float64(gib)*0.08)
+	say := func(format string, args ...any) { p.plan.Steps = append(p.plan.Steps, fmt.Sprintf(format, args...)) }
+	for _, d := range p.plan.Disks {
+		key := "not encrypted"
+		if d.Key != "" {
+			key = "encrypted with " + d.Key
+		}
+		say("create a %s disk of %d GiB in %s of %s, which was taken of %s, %s", d.Kind, d.SizeGiB, p.plan.Zone, d.Snapshot, d.Origin, key)
+	}
+	if p.plan.Stops && p.plan.Starts {
+		say("stop %s", p.plan.Target.InstanceID)
+	}
+	for _, o := range p.plan.Old {
+		say("detach %s from %s, and keep it", o.ID, o.Device)
+	}
+	for _, d := range p.plan.Disks {
+		say("attach the disk of %s to %s as %s", d.Origin, p.plan.Target.InstanceID, d.Device)
+	}
+	if p.plan.Stops && p.plan.Starts {
+		say("start %s", p.plan.Target.InstanceID)
+	}
+	p.next()
+}
+
+// next is what only the operator can do.
+func (p *planner) next() {
+	say := func(format string, args ...any) { p.plan.Next = append(p.plan.Next, fmt.Sprintf(format, args...)) }
+	if p.plan.Mode == restore.InPlace {
+		say("Look at the application. Then `quiesce restore --confirm %[1]s` to let the old disks go, or `quiesce restore --rollback %[1]s` to have them back.", p.plan.RestoreID)
+	} else {
+		say("The copies carry the originals' identity. Beside them mount xfs with nouuid, ext4 by its device and not by UUID; import LVM with vgimportclone; assemble md under another name. Mount read-only first, and over no existing mount.")
+		say("`quiesce restore --cleanup %s` detaches and deletes the copies; unmount them before.", p.plan.RestoreID)
+	}
+	say("A database recovers when it is started on the disks. PostgreSQL taken in backup mode first wants the set's backup_label, and tablespace_map if there is one, in the restored data folder.")
+}

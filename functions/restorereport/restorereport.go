@@ -1,0 +1,165 @@
+// Package restorereport says how a restore ended, by what is there now and not
+// by what was meant: every restore ends through here.
+package restorereport
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/step"
+)
+
+// Input is the document without the request, which may be anything.
+type Input struct {
+	Run      run.Run          `json:"run"`
+	Plan     *restore.Plan    `json:"plan"`
+	Failures restore.Failures `json:"failures"`
+}
+
+// Check refuses an input without a run.
+func (in Input) Check() error {
+	if in.Run.ID == "" {
+		return fault.Input("run.id", "is missing")
+	}
+	return nil
+}
+
+// Do looks at the instance and the disks. It only reads.
+func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Verdict, error) {
+	started := time.Now()
+	v := &restore.Verdict{Plan: in.Plan, Created: []restore.Made{}, Old: []restore.Old{}, Next: []string{}}
+	now := found{}
+	if in.Plan != nil && in.Plan.Do != restore.DoNothing {
+		var err error
+		if now, err = look(ctx, r, in.Plan); err != nil {
+			return nil, err
+		}
+		v.Created, v.Old = now.created, now.old
+	}
+	judge(v, in, now)
+	if !in.Run.StartedAt.IsZero() {
+		v.Seconds = time.Since(in.Run.StartedAt).Seconds()
+	}
+	v.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
+	return v, nil
+}
+
+// found is what is there.
+type found struct {
+	created []restore.Made
+	old     []restore.Old
+	amiss   string // how the original differs from what it was; empty: not at all
+}
+
+func look(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (found, error) {
+	f := found{created: []restore.Made{}, old: []restore.Old{}}
+	made, err := r.Marked(ctx, cloud.TagRestore, plan.RestoreID)
+	if err != nil {
+		return f, err
+	}
+	for _, d := range made {
+		f.created = append(f.created, restore.Made{ID: d.ID, Origin: d.Tags[cloud.TagOrigin], Device: d.Device, State: d.State})
+	}
+	ids := make([]string, len(plan.Old))
+	for i, o := range plan.Old {
+		ids[i] = o.ID
+	}
+	var disks []cloud.Disk
+	if len(ids) > 0 {
+		if disks, err = r.Disks(ctx, ids); err != nil {
+			return f, err
+		}
+	}
+	by := map[string]cloud.Disk{}
+	for _, d := range disks {
+		by[d.ID] = d
+	}
+	for _, o := range plan.Old {
+		switch d, ok := by[o.ID]; {
+		case !ok:
+			f.amiss = o.ID + " does not exist any more"
+		case d.Instance != plan.Target.InstanceID || d.Device != o.Device || d.State != cloud.DiskAttached:
+			f.amiss = fmt.Sprintf("%s is not attached as %s", o.ID, o.Device)
+			f.old = append(f.old, o)
+		case d.Ends != o.Ends:
+			f.amiss = fmt.Sprintf("%s does not end with the instance as it did", o.ID)
+		}
+	}
+	if plan.Stops && plan.Starts && f.amiss == "" {
+		h, err := r.Host(ctx, plan.Target.InstanceID)
+		if err != nil {
+			return f, err
+		}
+		if h.State != cloud.HostRunning {
+			f.amiss = fmt.Sprintf("%s is %s", h.ID, h.State)
+		}
+	}
+	return f, nil
+}
+
+// judge decides how it ended: whatever failed, the end is clean only if the
+// original is seen to be as it was.
+func judge(v *restore.Verdict, in Input, now found) {
+	failed := first(in.Failures)
+	if failed != nil {
+		v.Code = failed.Error
+		v.Reason, _, _ = step.Explain(failed.Error, failed.Cause)
+		v.Next = next(in.Plan, now)
+		v.Outcome = restore.FailedClean
+		if now.amiss != "" || in.Plan != nil && in.Plan.Action != restore.Restore {
+			v.Outcome = restore.FailedDirty
+		}
+		if now.amiss != "" {
+			v.Reason += "; " + now.amiss
+		}
+		return
+	}
+	v.Next = append(v.Next, in.Plan.Next...)
+	switch {
+	case in.Plan.Do == restore.DoNothing:
+		v.Outcome, v.Reason = restore.Planned, "nothing was touched"
+	case in.Plan.Do == restore.DoBack && now.amiss != "":
+		v.Outcome, v.Reason = restore.FailedDirty, now.amiss
+	case in.Plan.Do == restore.DoBack:
+		v.Outcome, v.Reason = restore.RolledBack, fmt.Sprintf("%s has its old disks again", in.Plan.Target.InstanceID)
+		v.Next = []string{fmt.Sprintf("`quiesce restore --cleanup %s` deletes the disks that the restore made.", in.Plan.RestoreID)}
+	case in.Plan.Do == restore.DoSettle:
+		v.Outcome, v.Reason = restore.Settled, in.Plan.Action+" is done"
+		if in.Plan.Action == restore.Confirm {
+			for _, o := range in.Plan.Old {
+				v.Next = append(v.Next, fmt.Sprintf("%s (%s) is not needed any more, and is billed until you delete it.", o.ID, o.Device))
+			}
+		}
+	default:
+		v.Outcome, v.Reason = restore.Restored, fmt.Sprintf("%d disks of the set of %s, %s-consistent, are attached to %s", len(in.Plan.Disks), in.Plan.SetID, in.Plan.Proved, in.Plan.Target.InstanceID)
+	}
+}
+
+// next is what a person does after a failure.
+func next(plan *restore.Plan, now found) (moves []string) {
+	if plan == nil {
+		return []string{}
+	}
+	if now.amiss != "" {
+		moves = append(moves, fmt.Sprintf("Look at %s first. `quiesce restore --rollback %s` tries the way back again.", plan.Target.InstanceID, plan.RestoreID))
+	}
+	if len(now.created) > 0 {
+		moves = append(moves, fmt.Sprintf("`quiesce restore --cleanup %s` deletes what was created.", plan.RestoreID))
+	}
+	return moves
+}
+
+// first is what went wrong first.
+func first(f restore.Failures) *run.Failure {
+	for _, one := range []*run.Failure{f.Plan, f.Create, f.Stop, f.Move, f.Start, f.Halt, f.Back, f.Again, f.Settle} {
+		if one != nil {
+			return one
+		}
+	}
+	return nil
+}
