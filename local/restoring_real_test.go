@@ -36,7 +36,7 @@ func take(t *testing.T, app string, with ...func(*Options)) *taken {
 	}
 	k := &taken{T: t, stage: opened.(*databaseStage)}
 	t.Cleanup(func() { k.must(k.stage.close()) })
-	b, err := build(t.Context(), o.Binaries, k.stage.dir())
+	b, err := build(t.Context(), AWS, o.Binaries, k.stage.dir())
 	k.must(err)
 	k.account, err = openAccount(t.Context(), o, k.stage, b)
 	k.must(err)
@@ -130,7 +130,9 @@ func (k *taken) checks(of []member, c func(*restored) ledger.Case) {
 }
 
 // asTaken judges disks that were made of the set.
-func (k *taken) asTaken(contents *restored) ledger.Case { return theCase(k.state, k.stage, contents, k.acks) }
+func (k *taken) asTaken(contents *restored) ledger.Case {
+	return theCase(k.state, k.stage, contents, k.acks)
+}
 
 // whole judges the original disks after their server was stopped: nothing that
 // it ever acknowledged may be missing.

@@ -126,7 +126,7 @@ func newWorld(t *testing.T, s setting) *world {
 	w := &world{T: t, simStage: stage, setting: s, told: &hearing{Machine: stage.sim, verbs: map[string][]protocol.Verb{}}}
 	w.account = &account{faults: plan, engine: engine.New(engine.Config{})}
 	w.cloud = cloud.New(cloud.Config{
-		Disks: stage.sim, Engine: w.engine, Faults: plan, EC2: ec2.Config{Completion: s.completion, Visible: s.unlisted, Provision: -1},
+		Disks: stage.sim, Engine: w.engine, Faults: plan, EC2: ec2.Config{Completion: s.completion, Visible: s.unlisted, Provision: -1, Stopped: w.halt},
 	})
 	for kind, do := range stage.hooks() {
 		plan.On(kind, do)
@@ -190,6 +190,7 @@ func (w *world) install() {
 	m, err := asl.Parse([]byte(text), with)
 	w.must(err)
 	w.account.machine = w.engine.Deploy(machineName, []byte(text), m, w.cloud.Tasks(w.lambda))
+	w.must(w.deployRestore())
 	w.must(w.listen())
 }
 
@@ -243,7 +244,8 @@ func (w *world) watch() {
 
 func (w *world) stopAll() {
 	running, _ := w.engine.List(machineName, engine.Running)
-	for _, e := range running {
+	restoring, _ := w.engine.List(restorerName, engine.Running)
+	for _, e := range append(running, restoring...) {
 		_, _ = w.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
 	}
 }

@@ -58,7 +58,7 @@ func TestContractFindsDefectsOfARestore(t *testing.T) {
 		{`"$.failures.halt", "Next": "PutBack"`, `"$.failures.halt", "Next": "Report"`, `undo: state "Halt": fails without PutBack: Halt > Report`},
 		{`"to": "new"`, `"to.$": "$.request.to"`, "$.request is whatever was typed"},
 		{`"again": null,
-        "settled"`, `"settled"`, "does not write $.again"},
+        "forgot"`, `"forgot"`, "does not write $.again"},
 		{`"$.plan.do", "StringEquals": "back"`, `"$.plan.next", "StringEquals": "back"`, "$.plan.next is left out when it is empty"},
 		{`"Type": "Wait", "Seconds": 15, "Next": "Stop"`, `"Type": "Pass", "Next": "Stop"`, `loop: state "Stop": runs without a Wait`},
 	} {

@@ -80,21 +80,7 @@ func (m *move) look(ctx context.Context, to string) error {
 	if m.p.State == restore.Pending {
 		return nil // a device's name is free once its disk has gone
 	}
-	if err := m.fill(ctx, wanted); err != nil {
-		return err
-	}
-	if m.p.State == restore.Pending || to == New {
-		return nil
-	}
-	// What is back where it was has been replaced by nobody. One that was never
-	// noted is left alone: there is no right to change it.
-	var ids []string
-	for _, w := range wanted {
-		if m.attached(w.id).Tags[cloud.TagReplaced] != "" {
-			ids = append(ids, w.id)
-		}
-	}
-	return m.r.UnmarkDisks(ctx, ids, []string{cloud.TagReplaced, cloud.TagDevice, cloud.TagEnds, cloud.TagRan, cloud.TagInstance})
+	return m.fill(ctx, wanted)
 }
 
 // places tells which disks are wanted where, and which are not.

@@ -156,7 +156,7 @@ func next(plan *restore.Plan, now found) (moves []string) {
 
 // first is what went wrong first.
 func first(f restore.Failures) *run.Failure {
-	for _, one := range []*run.Failure{f.Plan, f.Create, f.Stop, f.Move, f.Start, f.Halt, f.Back, f.Again, f.Settle} {
+	for _, one := range []*run.Failure{f.Plan, f.Create, f.Stop, f.Move, f.Start, f.Halt, f.Back, f.Again, f.Forget, f.Settle} {
 		if one != nil {
 			return one
 		}

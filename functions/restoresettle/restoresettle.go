@@ -13,16 +13,20 @@ import (
 	"github.com/quiesce/quiesce/shared/restore"
 )
 
-// Input is the plan and what the last look saw.
+// Input is the plan, what is to be settled and what the last look saw.
 type Input struct {
 	Plan   restore.Plan      `json:"plan"`
+	What   string            `json:"what"` // confirm, cleanup, forget
 	Before *restore.Progress `json:"before"`
 }
 
+// Forget takes off what was noted on disks that are back where they were.
+const Forget = "forget"
+
 // Check refuses an input without a plan, and one that settles nothing.
 func (in Input) Check() error {
-	if a := in.Plan.Action; a != restore.Confirm && a != restore.Cleanup {
-		return fault.Input("plan.action", "wants %s or %s, got %q", restore.Confirm, restore.Cleanup, a)
+	if in.What != restore.Confirm && in.What != restore.Cleanup && in.What != Forget {
+		return fault.Input("what", "wants %s, %s or %s, got %q", restore.Confirm, restore.Cleanup, Forget, in.What)
 	}
 	return in.Plan.Check()
 }
@@ -34,37 +38,32 @@ const limit = 15 * time.Minute
 // come off.
 func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, error) {
 	return restore.Look(ctx, in.Before, limit, func() (*restore.Progress, error) {
-		if in.Plan.Action == restore.Confirm {
-			return confirm(ctx, r, in.Plan)
+		switch in.What {
+		case restore.Cleanup:
+			return cleanup(ctx, r, in.Plan.RestoreID)
+		case restore.Confirm:
+			// First the new ones: a cleanup in between must not find them.
+			if err := unmark(ctx, r, cloud.TagRestore, in.Plan.RestoreID); err != nil {
+				return nil, err
+			}
 		}
-		return cleanup(ctx, r, in.Plan.RestoreID)
+		err := unmark(ctx, r, cloud.TagReplaced, in.Plan.RestoreID)
+		return &restore.Progress{State: restore.Done, Detail: fmt.Sprintf("%d old disks are noted no more", len(in.Plan.Old))}, err
 	})
 }
 
-// confirm takes the marks off, by which a way back would find the old disks and
-// a cleanup the new ones. The old ones stay, and are nobody's but their owner's.
-func confirm(ctx context.Context, r cloud.Restorer, plan restore.Plan) (*restore.Progress, error) {
-	// First the new ones: a cleanup in between must not find them.
-	for _, mark := range []struct {
-		key  string
-		keys []string
-	}{
-		{cloud.TagRestore, []string{cloud.TagRestore, cloud.TagDevice, cloud.TagEnds}},
-		{cloud.TagReplaced, []string{cloud.TagReplaced, cloud.TagDevice, cloud.TagEnds, cloud.TagRan}},
-	} {
-		marked, err := r.Marked(ctx, mark.key, plan.RestoreID)
-		if err != nil {
-			return nil, err
-		}
-		ids := make([]string, len(marked))
-		for i, d := range marked {
-			ids[i] = d.ID
-		}
-		if err := r.UnmarkDisks(ctx, ids, mark.keys); err != nil {
-			return nil, err
-		}
+// unmark takes a mark off all disks that carry it, by which a way back would
+// find the old ones and a cleanup the new ones. The disks stay.
+func unmark(ctx context.Context, r cloud.Restorer, key, restoreID string) error {
+	marked, err := r.Marked(ctx, key, restoreID)
+	if err != nil {
+		return err
 	}
-	return &restore.Progress{State: restore.Done, Detail: fmt.Sprintf("%d old disks are let go", len(plan.Old))}, nil
+	ids := make([]string, len(marked))
+	for i, d := range marked {
+		ids[i] = d.ID
+	}
+	return r.UnmarkDisks(ctx, ids, []string{key, cloud.TagDevice, cloud.TagEnds, cloud.TagRan})
 }
 
 // cleanup deletes what carries the restore's mark now, not what a plan says.

@@ -164,7 +164,7 @@ var grants = map[string][]grant{
 	},
 	"restore-plan":   slices.Concat([]grant{describe, lookAtSnapshots}, makeDisks), // which it only tries, as a dry run
 	"restore-create": slices.Concat([]grant{lookAtDisks, markOld}, makeDisks),
-	"restore-move": {describe, unmarkOld,
+	"restore-move": {describe,
 		{sid: "MoveOfOptedIn", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume", "ec2:ModifyInstanceAttribute"}, on: []string{anyInstance}, when: optedIn, why: byTag},
 		{sid: "MoveNew", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume"}, on: []string{anyDisk}, when: ofRestore, why: ownDisks},
 		{sid: "MoveOld", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume"}, on: []string{anyDisk}, when: replaced, why: ownDisks},

@@ -96,6 +96,8 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 		{"restore", "restore-3", `{"runId":"restore-1","action":"cleanup"}`},
 		{"restore", "restore-4", `{"runId":"run-1","mode":"volumes","acceptCrashConsistent":true}`},
 		{"restore", "restore-5", `{"runId":"restore-4","action":"cleanup"}`},
+		{"restore", "restore-6", `{"runId":"run-1","mode":"in-place","acceptCrashConsistent":true}`},
+		{"restore", "restore-7", `{"runId":"restore-6","action":"confirm"}`},
 	} {
 		x, err := machines.Start("quiesce-"+one.machine, one.name, json.RawMessage(one.input))
 		must(err)
@@ -214,7 +216,7 @@ func TestWhatNobodyMayDo(t *testing.T) {
 		}
 	}
 	ends := map[string][]string{ // what a restore ends is bound to its own marks, and to the opt-in; what a prune ends, to its mark
-		"prune": {"ec2:DeleteSnapshot"}, "restore-move": {"ec2:DeleteTags"}, "restore-power": {"ec2:StopInstances"}, "restore-settle": {"ec2:DeleteTags", "ec2:DeleteVolume"},
+		"prune": {"ec2:DeleteSnapshot"}, "restore-power": {"ec2:StopInstances"}, "restore-settle": {"ec2:DeleteTags", "ec2:DeleteVolume"},
 	}
 	for step, list := range grants {
 		for _, g := range list {

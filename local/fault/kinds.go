@@ -89,7 +89,10 @@ var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", 
 // PluginSteps are those of Alibaba Cloud besides.
 var PluginSteps = []string{"start-plugin", "watch-plugin"}
 
-var allSteps = slices.Concat(Steps, PluginSteps)
+// RestoreSteps are those of a restore.
+var RestoreSteps = []string{"restore-plan", "restore-create", "restore-move", "restore-power", "restore-settle", "restore-report"}
+
+var allSteps = slices.Concat(RestoreSteps, Steps, PluginSteps)
 
 // main is the call by which a step does what it is for, on each cloud.
 var mainCalls = map[string][]string{
@@ -109,10 +112,11 @@ var mainCalls = map[string][]string{
 
 // APIs are the calls that can be named as a target.
 var APIs = []string{
-	"CancelCommand", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "DeleteSnapshot", "DescribeCloudAssistantStatus",
-	"DescribeDisks", "DescribeImages", "DescribeInstanceInformation", "DescribeInstances", "DescribeInvocationResults",
-	"DescribeInvocations", "DescribeLockedSnapshots", "DescribeSnapshotAttribute", "DescribeSnapshotGroups", "DescribeSnapshots",
-	"DescribeVolumes", "GetCommandInvocation",
+	"AttachVolume", "CancelCommand", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "CreateVolume", "DeleteSnapshot",
+	"DeleteTags", "DeleteVolume", "DescribeCloudAssistantStatus", "DescribeDisks", "DescribeImages", "DescribeInstanceInformation",
+	"DescribeInstances", "DescribeInvocationResults", "DescribeInvocations", "DescribeLockedSnapshots", "DescribeSnapshotAttribute",
+	"DescribeSnapshotGroups", "DescribeSnapshots", "DescribeVolumes", "DetachVolume", "GetCommandInvocation",
+	"ModifyInstanceAttribute", "StartInstances", "StopInstances",
 	"InvokeCommand", "PutEvents", "PutObject", "ReportTaskSucceeded", "RunCommand", "SendCommand", "SendTaskSuccess",
 	"StopInvocation", "TagResources",
 }
@@ -163,6 +167,9 @@ func KindsOf(target string) []Kind {
 		}
 		return kinds
 	}
+	if slices.Contains(RestoreSteps, target) {
+		return slices.Concat(ofFunction, []Kind{StopExecution})
+	}
 	if !slices.Contains(allSteps, target) {
 		return nil
 	}
@@ -186,7 +193,7 @@ func hooks() []Kind {
 
 func unknownTarget(target string) error {
 	return fmt.Errorf("%q is neither a step (%s) nor a call (%s) nor STEP/CALL or STEP/OPERATION",
-		target, strings.Join(Steps, ", "), strings.Join(APIs, ", "))
+		target, strings.Join(allSteps, ", "), strings.Join(APIs, ", "))
 }
 
 func unknownKind(target string, kind Kind) error {

@@ -24,6 +24,7 @@ type State struct {
 	Halted   *Progress `json:"halted"` // stopped once more, for the way back
 	Back     *Progress `json:"back"`
 	Again    *Progress `json:"again"` // started with what it had
+	Forgot   *Progress `json:"forgot"`
 	Settled  *Progress `json:"settled"`
 	Verdict  *Verdict  `json:"verdict"`
 	Failures Failures  `json:"failures"`
@@ -39,6 +40,7 @@ type Failures struct {
 	Halt   *run.Failure `json:"halt"`
 	Back   *run.Failure `json:"back"`
 	Again  *run.Failure `json:"again"`
+	Forget *run.Failure `json:"forget"`
 	Settle *run.Failure `json:"settle"`
 	Report *run.Failure `json:"report"`
 }
