@@ -224,7 +224,7 @@ func (s *SSM) sleep(ctx context.Context, d time.Duration, done <-chan struct{}) 
 }
 
 // Occupy lets other people's commands take all of an agent's workers for d, as
-// they become free.
+// they become free; they end one shortly after the other.
 func (s *SSM) Occupy(instanceID string, d time.Duration) {
 	s.mu.Lock()
 	a := s.agents[instanceID]
@@ -232,10 +232,10 @@ func (s *SSM) Occupy(instanceID string, d time.Duration) {
 	if a == nil {
 		return
 	}
-	for range s.cfg.Workers {
+	for i := range s.cfg.Workers {
 		s.wg.Go(func() {
 			if s.worker(s.ctx, a, time.Now().Add(24*time.Hour), nil) {
-				s.sleep(s.ctx, d, nil)
+				s.sleep(s.ctx, d+time.Duration(i)*7*time.Millisecond, nil)
 				<-a.workers
 			}
 		})
