@@ -38,6 +38,7 @@ func (w *world) judge(h *History) {
 		w.isTold(h, r, say)
 		w.neverUnderclaims(h, r, say)
 	}
+	w.further(t, h, say)
 }
 
 type sayer func(format string, args ...any)
