@@ -6,7 +6,7 @@ LAMBDA  := -tags lambda.norpc $(STRIP)
 SHARDS  ?= $(shell nproc)
 export CGO_ENABLED ?= 0
 
-.PHONY: help run test check build simulation simulation-test simulate dist package package-aliyun synth deploy lint-infra soak bench deps clean
+.PHONY: help run test check build simulation simulation-test simulate mutants dist package package-aliyun synth deploy lint-infra soak bench deps clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ simulation-test: simulation
 
 simulate: simulation ## Live through every fault at every point, pairs of them and N random schedules, in virtual time. SEED= is the first one's.
 	bin/simulation -test.run 'Singles|Pairs|Random' -test.timeout 0 -shards $(SHARDS) -summary -n $(or $(N),10000) -from $(or $(SEED),1) -pairs $(or $(PAIRS),1500) $(if $(FOR),-for $(FOR)) -table docs/simulation.md
+
+mutants: ## Plant bugs one at a time and have the simulation find each. ARGS='--only REGEXP' for some of them.
+	$(GO) run ./cmd/mutants $(or $(ARGS),--page docs/mutants.md)
 
 dist: # What the stack deploys: the functions, and the helper for both architectures.
 	GOOS=linux GOARCH=arm64 $(GO) build -trimpath $(LAMBDA) -o dist/arm64/bootstrap ./functions/lambda
