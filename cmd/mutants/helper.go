@@ -140,8 +140,8 @@ var ofHelper = []Mutant{
 	{
 		Name:   "keeper-leaves-the-application",
 		File:   "guest/session/recover.go",
-		Old:    "	if a := e.Application; a != nil && a.ReleasedAt.IsZero() && a.Post == nil {\n",
-		New:    "	if a := e.Application; a != nil && a.ReleasedAt.IsZero() && a.Post == nil && failure != nil {\n",
+		Old:    "	if a := e.Application; a != nil && a.Kind != byDocument && a.ReleasedAt.IsZero() && a.Post == nil {\n",
+		New:    "	if a := e.Application; a != nil && a.Kind != byDocument && a.ReleasedAt.IsZero() && a.Post == nil && failure != nil {\n",
 		Danger: "after the helper's death the application stays at rest",
 		Near:   "kill-helper",
 	},

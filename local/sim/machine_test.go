@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -310,13 +311,14 @@ func TestAThawDuringAFreeze(t *testing.T) {
 // Who dies is followed by the next in line: the helper by its keeper, the keeper
 // by the next command, a guard by the helper.
 func TestWhoComesAfterTheDead(t *testing.T) {
+	var keeper atomic.Bool // is to die at its first look
 	for _, c := range []struct {
 		name    string
 		kill    func(*bench)
 		resting bool // until the next command
 	}{
 		{"the helper", func(b *bench) { b.KillHelper() }, false},
-		{"the helper, then its keeper", func(b *bench) { b.KillHelper(); time.Sleep(keeperLooks + thawTakes/2); b.KillHelper() }, true},
+		{"the helper, then its keeper", func(b *bench) { keeper.Store(true); b.KillHelper() }, true},
 		{"a guard", func(b *bench) {
 			if !b.KillGuard("/data1") || b.KillGuard("/data1") {
 				b.Error("there is one guard to kill")
@@ -325,6 +327,12 @@ func TestWhoComesAfterTheDead(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, 8, 2, func(b *bench) {
+				b.config.Disturb = func(_, operation string) (bool, time.Duration) {
+					if operation == "rescue" && keeper.CompareAndSwap(true, false) {
+						b.KillHelper()
+					}
+					return false, 0
+				}
 				b.begin(true)
 				if _, code := b.ask(protocol.Freeze, nil); code != 0 {
 					b.Fatal(code)
