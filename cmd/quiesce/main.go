@@ -38,16 +38,17 @@ const (
 
 // line is the command line.
 type line struct {
-	Run    runCmd    `cmd:"" help:"Run the whole workflow on this machine: emulated cloud, real disks, restore and check."`
-	Start  startCmd  `cmd:"" help:"Start a run in the cloud."`
-	Status statusCmd `cmd:"" help:"Show how far a run is, or how it ended."`
-	List   listCmd   `cmd:"" help:"List the latest runs."`
-	Stop   stopCmd   `cmd:"" help:"Stop a run; the instance is let go by the janitor, or by its own deadline."`
-	Sets   setsCmd   `cmd:"" help:"List the sets that there are, and why each is kept."`
-	Prune  pruneCmd  `cmd:"" help:"Delete the sets that a policy's retention does not keep, once the plan was shown."`
-	Disk   diskCmd   `cmd:"" help:"Single disks on Alibaba Cloud: snapshot, list, policy, rollback, image."`
-	Policy policyCmd `cmd:"" help:"Check a policy file, or show what it means."`
-	Ledger ledgerCmd `cmd:"" hidden:""`
+	Run     runCmd     `cmd:"" help:"Run the whole workflow on this machine: emulated cloud, real disks, restore and check."`
+	Start   startCmd   `cmd:"" help:"Start a run in the cloud."`
+	Status  statusCmd  `cmd:"" help:"Show how far a run is, or how it ended."`
+	List    listCmd    `cmd:"" help:"List the latest runs."`
+	Stop    stopCmd    `cmd:"" help:"Stop a run; the instance is let go by the janitor, or by its own deadline."`
+	Sets    setsCmd    `cmd:"" help:"List the sets that there are, and why each is kept."`
+	Prune   pruneCmd   `cmd:"" help:"Delete the sets that a policy's retention does not keep, once the plan was shown."`
+	Restore restoreCmd `cmd:"" help:"Restore a whole set beside an instance's disks or in their place; go back, confirm, clean up."`
+	Disk    diskCmd    `cmd:"" help:"Single disks on Alibaba Cloud: snapshot, list, policy, rollback, image."`
+	Policy  policyCmd  `cmd:"" help:"Check a policy file, or show what it means."`
+	Ledger  ledgerCmd  `cmd:"" hidden:""`
 }
 
 // streams are where a command's answer and its progress go.

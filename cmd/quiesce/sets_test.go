@@ -24,6 +24,12 @@ const stockedID = "i-0abc12345678def90"
 func stocked(t *testing.T) (account *aws.Cloud, address string) {
 	t.Helper()
 	account = aws.New(aws.Config{Latency: map[string]time.Duration{"CreateSnapshots": 5 * time.Millisecond, "*": 0}, EC2: ec2.Config{Completion: time.Nanosecond, Visible: -1, Spacing: -1}})
+	return account, stock(t, account, nil)
+}
+
+// stock fills an account and returns its address.
+func stock(t *testing.T, account *aws.Cloud, instance map[string]string) (address string) {
+	t.Helper()
 	address = serve(t, account)
 	must := func(err error) {
 		t.Helper()
@@ -31,7 +37,7 @@ func stocked(t *testing.T) (account *aws.Cloud, address string) {
 			t.Fatal(err)
 		}
 	}
-	account.EC2.AddInstance(ec2.Instance{ID: stockedID})
+	account.EC2.AddInstance(ec2.Instance{ID: stockedID, Tags: instance})
 	_, err := account.EC2.AddVolume(t.Context(), ec2.Volume{ID: "vol-0da7a000000000001", Instance: stockedID, Bytes: 20 << 30, Hollow: true})
 	must(err)
 	owner := awsec2.NewFromConfig(account.Client("owner"))
@@ -60,7 +66,7 @@ func stocked(t *testing.T) (account *aws.Cloud, address string) {
 			must(err)
 		}
 	}
-	return account, address
+	return address
 }
 
 // listed are the sets as `quiesce sets -o json` has them, by run.

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/restore"
+)
+
+// restoreCmd starts the workflow of a restore and follows it. Without a yes it
+// is a dry run: the plan is shown before anything is touched.
+type restoreCmd struct {
+	Machine string `name:"restore-machine" required:"" env:"QUIESCE_RESTORE_MACHINE" placeholder:"ARN" help:"State machine of the restore."`
+	place
+	RunID string `arg:"" name:"run" help:"Id of the run whose set is restored; with --rollback, --confirm or --cleanup that of the restore."`
+
+	Mode                  string            `enum:",volumes,in-place" default:"" help:"volumes: new disks beside an instance's; in-place: instead of those of the set's own instance, which is stopped."`
+	Instance              string            `placeholder:"ID" help:"Where the disks go; by default the set's own instance."`
+	Zone                  string            `help:"Refused unless the instance is there."`
+	Device                map[string]string `placeholder:"VOLUME=NAME" help:"Name that the disk of a volume gets; repeatable. By default free ones are chosen."`
+	AcceptCrashConsistent bool              `help:"Restore a set of which nothing more than crash consistency was proved."`
+
+	Rollback bool `xor:"action" help:"Put the old disks back."`
+	Confirm  bool `xor:"action" help:"Let the old disks go: nothing goes back any more."`
+	Cleanup  bool `xor:"action" help:"Delete what the restore has made."`
+
+	DryRun bool   `help:"Show the plan and touch nothing, which is what happens without --yes."`
+	Yes    bool   `help:"Do it."`
+	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
+}
+
+func (c *restoreCmd) request() restore.Request {
+	r := restore.Request{
+		RunID: c.RunID, Mode: restore.Mode(c.Mode), InstanceID: c.Instance, Zone: c.Zone, Devices: c.Device,
+		AcceptCrashConsistent: c.AcceptCrashConsistent, DryRun: c.DryRun || !c.Yes,
+	}
+	switch {
+	case c.Rollback:
+		r.Action = restore.Rollback
+	case c.Confirm:
+		r.Action = restore.Confirm
+	case c.Cleanup:
+		r.Action = restore.Cleanup
+	}
+	return r
+}
+
+func (c *restoreCmd) Run(ctx context.Context, s *streams) error {
+	asked := c.request()
+	if err := asked.Check(); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(c.Machine, "arn:") || !strings.Contains(c.Machine, ":stateMachine:") {
+		return fault.Input("--restore-machine", "wants a state machine's ARN, got %q", c.Machine)
+	}
+	cfg, err := c.config(ctx)
+	if err != nil {
+		return err
+	}
+	input, err := json.Marshal(asked)
+	if err != nil {
+		return err
+	}
+	client, name := sfn.NewFromConfig(cfg), "restore-"+time.Now().UTC().Format("20060102T150405.000Z")
+	name = strings.Replace(name, ".", "-", 1)
+	started, err := client.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &c.Machine, Name: &name, Input: aws.String(string(input))})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(s.progress, "restore "+name)
+	record, err := history.Follow(ctx, client, *started.ExecutionArn, func(p history.Passage) {
+		if p.Done && p.Type == "Task" {
+			fmt.Fprintf(s.progress, "  %-14s %8s  %s\n", p.State, millis(p.Took), p.Failed)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	var state restore.State
+	if err := json.Unmarshal(record.Document, &state); err != nil || state.Verdict == nil {
+		return fmt.Errorf("the restore %s ended as %s without a verdict: %s %s; look at its history and at the instance", name, record.Status, record.Error, record.Cause)
+	}
+	if c.Output == "json" {
+		err = writeJSON(s.out, state.Verdict)
+	} else {
+		err = c.show(s.out, name, state.Verdict)
+	}
+	if err == nil && (state.Verdict.Outcome == restore.FailedClean || state.Verdict.Outcome == restore.FailedDirty) {
+		return errLess
+	}
+	return err
+}
+
+// show prints the plan and what became of it, as a person reads it.
+func (c *restoreCmd) show(out io.Writer, name string, v *restore.Verdict) error {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	row := func(what, said string) { t.AppendRow(table.Row{what, text.WrapSoft(said, 100)}) }
+	row("outcome", string(v.Outcome))
+	row("because", v.Reason)
+	if p := v.Plan; p != nil {
+		row("restore", p.RestoreID)
+		if p.SetID != "" {
+			row("set", p.SetID+", "+p.Proved+"-consistent: "+p.Because)
+		}
+		row("instance", p.Target.InstanceID+" in "+p.Zone)
+		for _, d := range p.Disks {
+			row("disk", fmt.Sprintf("%s as %s, %d GiB %s, from %s", d.Origin, d.Device, d.SizeGiB, d.Kind, d.Snapshot))
+		}
+		for i, step := range p.Steps {
+			row(fmt.Sprintf("step %d", i+1), step)
+		}
+		if p.CostHint != "" {
+			row("cost", p.CostHint)
+		}
+		for _, w := range p.Warnings {
+			row("warning", w)
+		}
+	}
+	for _, m := range v.Created {
+		row("made", strings.Join(strings.Fields(m.ID+" of "+m.Origin+" "+m.Device), " "))
+	}
+	for _, o := range v.Old {
+		row("kept", o.ID+", which was "+o.Device)
+	}
+	for _, n := range v.Next {
+		row("next", n)
+	}
+	if _, err := fmt.Fprintln(out, t.Render()); err != nil {
+		return err
+	}
+	if v.Outcome == restore.Planned && !c.DryRun {
+		_, err := fmt.Fprintln(out, "Nothing was touched. The same with --yes does it.")
+		return err
+	}
+	return nil
+}
