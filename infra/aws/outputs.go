@@ -35,6 +35,7 @@ func (d *deployment) makeOutputs() error {
 		{"DashboardLink", d.consoleDashboard(), "How runs end and how long writes stand still."},
 		{"AlarmsLink", d.consoleAlarms(), "Each says what it means and what to do."},
 		{"StateMachineArn", *d.machines["snapshot"].StateMachineArn(), "To start a run from anywhere else."},
+		{"RestoreMachineArn", *d.machines["restore"].StateMachineArn(), "For `quiesce restore`, as QUIESCE_RESTORE_MACHINE."},
 		{"EventBusName", *d.bus.EventBusName(), "Subscribers put their rules on it."},
 		{"AlarmTopicArn", *d.topic.TopicArn(), "All alarms go there."},
 	} {
