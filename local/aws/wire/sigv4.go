@@ -44,7 +44,10 @@ const amzDate = "20060102T150405Z"
 // ParseSignature reads the signature from the Authorization header or the
 // query of a presigned URL.
 func ParseSignature(r *http.Request) (s Signature, p Problem) {
-	query := r.URL.Query()
+	var query url.Values
+	if r.URL.RawQuery != "" {
+		query = r.URL.Query()
+	}
 	var credential, headers, at string
 	if auth := r.Header.Get("Authorization"); auth != "" {
 		rest, ok := strings.CutPrefix(auth, "AWS4-HMAC-SHA256 ")
@@ -148,6 +151,9 @@ func canonicalPath(u *url.URL, service string) string {
 }
 
 func canonicalQuery(u *url.URL) string {
+	if u.RawQuery == "" {
+		return ""
+	}
 	query := u.Query()
 	query.Del("X-Amz-Signature")
 	keys := make([]string, 0, len(query))
