@@ -34,7 +34,7 @@ simulation:
 
 # What a test run lives through: every single fault, and always the same pairs and seeds.
 simulation-test: simulation
-	bin/simulation -shards $(SHARDS) -summary
+	cd local/simulation && ../../bin/simulation -shards $(SHARDS) -summary
 
 simulate: simulation ## Live through every fault at every point, pairs of them and N random schedules, in virtual time. SEED= is the first one's.
 	bin/simulation -test.run 'Singles|Pairs|Random' -test.timeout 0 -shards $(SHARDS) -summary -n $(or $(N),10000) -from $(or $(SEED),1) -pairs $(or $(PAIRS),1500) $(if $(FOR),-for $(FOR)) -table docs/simulation.md
