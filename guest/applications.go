@@ -5,6 +5,7 @@ package main
 import (
 	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/guest/application/mariadb"
+	"github.com/quiesce/quiesce/guest/application/mongodb"
 	"github.com/quiesce/quiesce/guest/application/mysql"
 	"github.com/quiesce/quiesce/guest/application/postgresql"
 	"github.com/quiesce/quiesce/guest/application/redis"
@@ -17,4 +18,5 @@ var applications = map[string]application.New{
 	mysql.Kind:      mysql.New,
 	postgresql.Kind: postgresql.New,
 	redis.Kind:      redis.New,
+	mongodb.Kind:    mongodb.New,
 }

@@ -43,7 +43,7 @@ type OptIn struct {
 // reached by its socket as root, or with what an option file there says: no
 // secret stands in a policy.
 type Application struct {
-	Kind           string `json:"kind"`                 // none (default), script, document, auto, or a server's: mariadb, mysql, postgresql, redis; those of Unbuilt are refused by precheck
+	Kind           string `json:"kind"`                 // none (default), script, document, auto, or a server's: mariadb, mysql, postgresql, redis, mongodb; those of Unbuilt are refused by precheck
 	PreScript      string `json:"preScript,omitempty"`  // with kind script, and only then
 	PostScript     string `json:"postScript,omitempty"` // with kind script, and only then
 	Document       string `json:"document,omitempty"`   // name or ARN; with kind document, and only then
@@ -92,6 +92,7 @@ const (
 	MySQL      = "mysql"
 	PostgreSQL = "postgresql"
 	Redis      = "redis"
+	MongoDB    = "mongodb"
 )
 
 // LockInstance is the mode of mysql in which writers go on.
@@ -103,6 +104,7 @@ var Modes = map[string][]string{
 	MySQL:      {LockInstance, "ftwrl"},
 	PostgreSQL: {"checkpoint", "backup"},
 	Redis:      nil,
+	MongoDB:    nil,
 }
 
 // Server reports that the kind is a server with an adapter in the helper.

@@ -62,7 +62,7 @@ var refusals = []struct {
 	{name: "a timeout of 9", text: "name: x\n# why\napplication:\n  kind: none\n\n  timeoutSeconds: 9\n", schema: sees, want: "6:19: application.timeoutSeconds: wants 10-120, got 9"},
 	{name: "a timeout of 121", text: "application: {timeoutSeconds: 121}\n", schema: sees, want: "1:31: application.timeoutSeconds: wants 10-120, got 121"},
 	{name: "4 retries", text: "application: {retries: 4}\n", schema: sees, want: "1:24: application.retries: wants 0-3, got 4"},
-	{name: "an unknown kind", text: "application: {kind: oracle}\n", schema: sees, want: `1:21: application.kind: wants none, script, document, auto, vss, mariadb, mysql, postgresql, redis, got "oracle"`},
+	{name: "an unknown kind", text: "application: {kind: oracle}\n", schema: sees, want: `1:21: application.kind: wants none, script, document, auto, vss, mariadb, mongodb, mysql, postgresql, redis, got "oracle"`},
 	{name: "no post-script", text: "application:\n  kind: script\n  preScript: /a\n", schema: sees, want: "1:1: application.postScript: is missing: without it nothing releases the application"},
 	{name: "scripts with vss", text: "application:\n  kind: vss\n  preScript: /a\n", schema: sees, want: "3:14: application.preScript: is given, but kind is vss"},
 	{name: "no document", text: "application: {kind: document}\n", schema: sees, want: "1:14: application.document: is missing: kind document needs its name or ARN"},

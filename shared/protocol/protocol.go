@@ -62,7 +62,7 @@ type BeginRequest struct {
 }
 
 // Servers are the kinds that have an adapter's name; a helper may lack some.
-var Servers = []string{"mariadb", "mysql", "postgresql", "redis"}
+var Servers = []string{"mariadb", "mysql", "postgresql", "redis", "mongodb"}
 
 // Application tells how the application is quiesced. Kind "none" does nothing,
 // and so does "document": its commands are sent by others, and the session
@@ -70,7 +70,7 @@ var Servers = []string{"mariadb", "mysql", "postgresql", "redis"}
 // No field is a secret: a server is reached by its socket as root, or with what
 // an option file on the instance says.
 type Application struct {
-	Kind           string `json:"kind"` // none, script, document, mariadb, mysql, postgresql, redis
+	Kind           string `json:"kind"` // none, script, document, mariadb, mysql, postgresql, redis, mongodb
 	PreScript      string `json:"preScript,omitempty"`
 	PostScript     string `json:"postScript,omitempty"`
 	TimeoutSeconds int    `json:"timeoutSeconds,omitempty"` // of a script, or until a server is at rest
