@@ -36,7 +36,7 @@ func TestRealAlibaba(t *testing.T) {
 			if r.Outcome != c.outcome || r.Consistency != c.consistency || r.Code != c.code {
 				t.Errorf("got %s, %q %q, want %s, %q %q", r.Outcome, r.Consistency, r.Code, c.outcome, c.consistency, c.code)
 			}
-			if got := strings.Join(r.States, " "); got != c.states {
+			if got := impatient(strings.Join(r.States, " ")); got != impatient(c.states) {
 				t.Errorf("took %s, want %s", got, c.states)
 			}
 			if c.outcome == run.OutcomeCompleted && (r.Events[events.TypeCompleted] != 1 || !slices.Contains(r.Metrics, "FrozenWindow")) {
@@ -49,4 +49,13 @@ func TestRealAlibaba(t *testing.T) {
 			}
 		})
 	}
+}
+
+// impatient is a path without its waits: how often a real run looks before the
+// set or the plug-in is done depends on how busy the host is.
+func impatient(path string) string {
+	for _, wait := range []string{"Wait PollStatus Complete ", "WaitPlugin WatchPlugin PluginEnded "} {
+		path = strings.ReplaceAll(path, wait, "")
+	}
+	return path
 }

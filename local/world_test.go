@@ -225,10 +225,11 @@ func (w *world) must(err error) {
 func (w *world) watch() {
 	ctx, stop := context.WithCancel(context.Background())
 	w.unwatch = stop
+	mounts := w.mounts // as they are now: a restore may unmount them later, when nothing of them is frozen
 	w.watched.Go(func() {
 		since := map[string]time.Time{}
 		for rest(ctx, 200*time.Millisecond) == nil {
-			for _, m := range w.mounts {
+			for _, m := range mounts {
 				switch at, known := since[m]; {
 				case !w.sim.Frozen(m):
 					delete(since, m)

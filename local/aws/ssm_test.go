@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -219,8 +220,11 @@ func TestAnOvertakenCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, aws.Config{Faults: plan}, func(t *testing.T, w *world) {
+		var mu sync.Mutex
 		var ran []string
 		w.machine.do = func(_ context.Context, c instance.Command) instance.Result {
+			mu.Lock()
+			defer mu.Unlock()
 			ran = append(ran, strings.TrimSpace(c.Script))
 			return instance.Result{}
 		}
@@ -235,6 +239,8 @@ func TestAnOvertakenCommand(t *testing.T) {
 		}
 		w.send(t, "four")
 		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
 		if got := strings.Join(ran, " "); got != "two one four three" {
 			t.Errorf("ran %s", got)
 		}

@@ -61,9 +61,9 @@ func (m *Machine) keep() {
 		case err := <-recovered:
 			m.tell(Event{Kind: Recovered, By: "the keeper", Text: fmt.Sprint(err)})
 			if err == nil {
-				p.mu.Lock()
+				m.mu.Lock()
 				p.keeper = false // it is over; the process here is the next command's
-				p.mu.Unlock()
+				m.mu.Unlock()
 				return
 			}
 		case <-p.dead:
