@@ -29,6 +29,7 @@ var (
 		"functions/snapshot", "functions/startplugin", "functions/tag", "functions/targets", "functions/thaw", "functions/wake", "functions/watchplugin")
 	providers = own("shared/cloud/awscloud", "shared/cloud/alicloud")
 	laptop    = own("local", "cmd", "infra")
+	standIns  = []string{"github.com/go-mysql-org/go-mysql", "github.com/FerretDB/wire"}
 	// subscriber is a program of its own, to be copied: a Lambda function that
 	// stands on the events alone. It lies beside them, and nothing imports it.
 	subscriber = own("events/example")
@@ -64,6 +65,8 @@ var rules = []struct {
 		"each edge carries one cloud's SDK, because size is start-up time"},
 	{subscriber, nil, join(aliyunSDK, fcRT, providers, laptop, own("functions", "guest", "workflow", "shared")),
 		"whoever copies the example needs the events of Quiesce and nothing else of it"},
+	{own(""), nil, standIns,
+		"what answers in a server's place is for tests alone"},
 	{own(""), own("infra"), own("infra"),
 		"nothing stands on the infrastructure's code, which is heavy and runs elsewhere"},
 }

@@ -28,7 +28,7 @@ func (s *fake) change() {
 func (s *fake) wait(limit time.Duration, so func() bool) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	for !so() {
+	for !so() && !s.over {
 		changed := s.changed
 		s.mu.Unlock()
 		select {

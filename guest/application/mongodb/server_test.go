@@ -33,6 +33,7 @@ type fake struct {
 	process  bson.ObjectID
 	mute     bool // the reply to fsync does not come
 	aged     time.Duration
+	over     bool // the server ends
 	locks
 }
 
@@ -71,6 +72,8 @@ func serve(t *testing.T) *fake {
 	t.Cleanup(func() {
 		listener.Close()
 		s.mu.Lock()
+		s.over = true
+		s.change()
 		for _, p := range s.conns {
 			p.conn.Close()
 		}
@@ -224,7 +227,7 @@ func (p *peer) sasl(name string, command bson.Raw) (bson.D, error) {
 			if err != nil {
 				return scram.StoredCredentials{}, err
 			}
-			return client.GetStoredCredentials(scram.KeyFactors{Salt: "a salt of sixteen", Iters: 15000}), nil
+			return client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "a salt of sixteen", Iters: 15000})
 		})
 		if err != nil {
 			return nil, wrong
