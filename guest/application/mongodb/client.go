@@ -24,8 +24,8 @@ const usual = "127.0.0.1:27017"
 // client is one connection. The library may open another when it is lost, which
 // then shows by its number.
 type client struct {
-	library *mongo.Client
-	admin   *mongo.Database
+	driver *mongo.Client
+	admin  *mongo.Database
 }
 
 // connect opens the connection. What listens in /tmp, where MongoDB has its
@@ -121,7 +121,7 @@ func readOptions(path string) (map[string]string, error) {
 func (c *client) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = c.library.Disconnect(ctx)
+	_ = c.driver.Disconnect(ctx)
 }
 
 // run sends one command.
