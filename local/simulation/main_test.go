@@ -74,7 +74,8 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	debug.SetGCPercent(1000)
+	debug.SetGCPercent(-1) // a run leaves nothing behind: what is collected is collected in bulk
+	debug.SetMemoryLimit(1 << 30)
 	started = time.Now()
 	runtime.GOMAXPROCS(1) // a bubble's order is the seed's to decide, and not that of two processors
 	if *shards > 1 && os.Getenv(partOf) == "" {

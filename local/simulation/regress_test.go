@@ -39,6 +39,11 @@ var found = []struct {
 		setup: Setup{Deadline: 20},
 		plan:  []string{"snapshot/CreateSnapshots:stop-execution", "thaw/script:refuse"},
 	},
+	{
+		name:  "a keeper that dies while it thaws leaves the rest to the guards and the next command",
+		setup: Setup{Server: true},
+		plan:  []string{"freeze/arm:kill-helper", "thaw/rescue:kill-helper"},
+	},
 }
 
 func TestFound(t *testing.T) {

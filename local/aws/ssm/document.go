@@ -46,6 +46,8 @@ type parameter struct {
 	MaxChars       int      `json:"maxChars"`
 	MinItems       int      `json:"minItems"`
 	MaxItems       int      `json:"maxItems"`
+
+	allowed *regexp.Regexp // AllowedPattern's
 }
 
 const runShellScript = `{
@@ -104,9 +106,15 @@ func ParseDocument(name string, content []byte) (*Document, error) {
 		}
 	}
 	for p, spec := range d.Parameters {
-		if _, err := regexp.Compile(spec.AllowedPattern); err != nil {
+		if spec.AllowedPattern == "" {
+			continue
+		}
+		pattern, err := regexp.Compile(spec.AllowedPattern)
+		if err != nil {
 			return nil, fmt.Errorf("document %s: parameter %s: %w", name, p, err)
 		}
+		spec.allowed = pattern
+		d.Parameters[p] = spec
 	}
 	return d, nil
 }
@@ -204,7 +212,7 @@ func (d *Document) bind(given map[string][]string) (map[string]string, error) {
 
 func (p parameter) check(name, v string) error {
 	switch {
-	case p.AllowedPattern != "" && !regexp.MustCompile(p.AllowedPattern).MatchString(v):
+	case p.allowed != nil && !p.allowed.MatchString(v):
 		return wire.Bad("InvalidParameters", "Parameter %s value does not match its allowedPattern: %s", name, p.AllowedPattern)
 	case len(p.AllowedValues) > 0 && !slices.Contains(p.AllowedValues, v):
 		return wire.Bad("InvalidParameters", "Parameter %s value is not among its allowedValues: %s", name, strings.Join(p.AllowedValues, ", "))
