@@ -17,6 +17,7 @@ const (
 	quietWindow = 900 * time.Millisecond // of a filesystem, the call and the commands around it included
 	quietRest   = 4 * time.Second        // of the application
 	quietEnd    = 2 * time.Minute        // from the set's completion to the run's end
+	undone      = 10 * time.Millisecond  // from a freeze that comes too late to its thaw
 	swept       = 15 * time.Second       // from the stop of an execution to the application's release
 )
 
@@ -99,14 +100,17 @@ func (w *world) isWhole(r *Ended, say sayer) {
 }
 
 // isOver: nothing begins for a run that has ended. What a stopped execution had
-// started goes on by itself.
+// started goes on by itself, and a freeze call that the kernel held for longer
+// than the run cannot be cut short: the run has then called a person, and the
+// freeze is undone the moment it comes about.
 func (w *world) isOver(t *truth, r *Ended, say sayer) {
 	if r.Status != "SUCCEEDED" && r.Status != "FAILED" {
 		return
 	}
 	end := r.events[len(r.events)-1].Timestamp.Sub(w.began)
 	for _, x := range t.epochs {
-		if x.run == r.ID && x.from > end {
+		held := r.Error == "FailedDirty" && x.to-x.from < undone
+		if x.run == r.ID && x.from > end && !held {
 			say("%s was frozen by %s, %s after that had ended", x.mount, r.ID, x.from-end)
 		}
 	}

@@ -40,6 +40,12 @@ var found = []struct {
 		plan:  []string{"snapshot/CreateSnapshots:stop-execution", "thaw/script:refuse"},
 	},
 	{
+		name:  "a freeze that comes about minutes after its run has ended is undone at once",
+		setup: Setup{Deadline: 10},
+		plan:  []string{"freeze/freezing:stall"},
+		slow:  20 * time.Minute,
+	},
+	{
 		name:  "a keeper that dies while it thaws leaves the rest to the guards and the next command",
 		setup: Setup{Server: true},
 		plan:  []string{"freeze/arm:kill-helper", "thaw/rescue:kill-helper"},
