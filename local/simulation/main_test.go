@@ -76,6 +76,7 @@ func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	debug.SetGCPercent(-1) // a run leaves nothing behind: what is collected is collected in bulk
 	debug.SetMemoryLimit(1 << 30)
+	runtime.MemProfileRate = 0
 	started = time.Now()
 	runtime.GOMAXPROCS(1) // a bubble's order is the seed's to decide, and not that of two processors
 	if *shards > 1 && os.Getenv(partOf) == "" {
