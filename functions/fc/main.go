@@ -30,9 +30,11 @@ import (
 	"sync"
 
 	"github.com/aliyun/fc-runtime-go-sdk/fc"
+	"github.com/aliyun/fc-runtime-go-sdk/fc/messages"
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 
 	"github.com/quiesce/quiesce/functions"
+	"github.com/quiesce/quiesce/functions/edge"
 	"github.com/quiesce/quiesce/shared/cloud/alicloud"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/step"
@@ -86,15 +88,7 @@ func (s *server) serve(ctx context.Context, payload []byte) (json.RawMessage, er
 	if !slices.Contains(functions.FlowNames, name) {
 		return refuse(unknown(field, name))
 	}
-	handler := scheduled(s.table(place{call.Region, call.AccountId})[name])
-	most := maxAnswer
-	switch name {
-	case "precheck":
-		most = maxPlan
-	case "wake":
-		handler = completed(handler)
-	}
-	out, err := edge{handler, most}.Invoke(ctx, payload)
+	out, err := invoke(ctx, edge.Flow(name, s.table(place{call.Region, call.AccountId})[name]), payload)
 	if !slices.Contains(window, name) {
 		s.settle(ctx)
 	}
@@ -105,7 +99,17 @@ func (s *server) serve(ctx context.Context, payload []byte) (json.RawMessage, er
 var window = []string{"run-prescript", "freeze", "snapshot"}
 
 func refuse(err error) (json.RawMessage, error) {
-	return edge{func(context.Context, json.RawMessage) (json.RawMessage, error) { return nil, err }, 0}.Invoke(context.Background(), nil)
+	return invoke(context.Background(), edge.Flow("", func(context.Context, json.RawMessage) (json.RawMessage, error) { return nil, err }), nil)
+}
+
+// invoke names the error's type itself: the runtime's library would take the
+// name of the Go type, which no Errors of a flow matches.
+func invoke(ctx context.Context, e edge.Edge, payload []byte) (json.RawMessage, error) {
+	out, failed := e.Invoke(ctx, payload)
+	if failed != nil {
+		return nil, messages.InvokeResponse_Error{Type: failed.Type, Message: failed.Message}
+	}
+	return out, nil
 }
 
 func (s *server) table(at place) map[string]step.Handler {

@@ -9,28 +9,18 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
-	"github.com/quiesce/quiesce/shared/fault"
-	"github.com/quiesce/quiesce/shared/step"
+	"github.com/quiesce/quiesce/functions/edge"
 )
 
-// edge is where faults become what Lambda and Step Functions call an error.
-type edge struct{ step step.Handler }
-
-// margin is kept to answer before Lambda kills the function: a killed one
-// tells the state machine no code.
-const margin = 500 * time.Millisecond
+// handler is a step as Lambda's library takes one.
+type handler struct{ edge.Edge }
 
 // Invoke names the error's type itself: aws-lambda-go would take the name of
 // the Go type, which no ErrorEquals matches.
-func (e edge) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
-		defer cancel()
-	}
-	out, err := e.step(ctx, payload)
-	if err != nil {
-		return nil, messages.InvokeResponse_Error{Type: string(fault.CodeOf(err)), Message: err.Error()}
+func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	out, failed := h.Edge.Invoke(ctx, payload)
+	if failed != nil {
+		return nil, messages.InvokeResponse_Error{Type: failed.Type, Message: failed.Message}
 	}
 	return out, nil
 }

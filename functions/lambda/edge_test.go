@@ -9,61 +9,25 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"github.com/quiesce/quiesce/functions"
+	"github.com/quiesce/quiesce/functions/edge"
 	"github.com/quiesce/quiesce/shared/fault"
 )
 
-func failing(err error) edge {
-	return edge{func(context.Context, json.RawMessage) (json.RawMessage, error) { return nil, err }}
-}
-
-func TestTypeIsTheCode(t *testing.T) {
-	foreign := errors.New("nobody translated this")
-	for _, c := range []struct {
-		err  error
-		want messages.InvokeResponse_Error
-	}{
-		{fault.New(fault.AgentOffline, "the agent is silent"), messages.InvokeResponse_Error{Type: "AgentOffline", Message: "the agent is silent"}},
-		{fault.Wrap(fault.HoldLost, foreign, "thaw"), messages.InvokeResponse_Error{Type: "HoldLost", Message: "thaw: nobody translated this"}},
-		{foreign, messages.InvokeResponse_Error{Type: "Internal", Message: "nobody translated this"}},
-	} {
-		_, err := failing(c.err).Invoke(t.Context(), nil)
-		var got messages.InvokeResponse_Error
-		if !errors.As(err, &got) || got.Type != c.want.Type || got.Message != c.want.Message {
-			t.Errorf("%v: got %#v, want %#v", c.err, err, c.want)
-		}
-	}
-}
-
 // What Lambda sends to the state machine goes through the runtime's library.
 func TestTypeSurvivesTheLibrary(t *testing.T) {
-	_, err := lambda.NewHandler(failing(fault.New(fault.SnapshotTooSoon, "wait"))).Invoke(t.Context(), []byte(`{}`))
+	failing := handler{edge.Lambda(func(context.Context, json.RawMessage) (json.RawMessage, error) {
+		return nil, fault.New(fault.SnapshotTooSoon, "wait")
+	})}
+	_, err := lambda.NewHandler(failing).Invoke(t.Context(), []byte(`{}`))
 	text, _ := json.Marshal(err)
 	if want := `{"errorMessage":"wait","errorType":"SnapshotTooSoon"}`; string(text) != want {
 		t.Errorf("got %s, want %s", text, want)
 	}
-}
-
-func TestAnswersBeforeItIsKilled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		started := time.Now()
-		waiting := edge{func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
-			<-ctx.Done()
-			return nil, fault.Wrap(fault.Unavailable, ctx.Err(), "wait")
-		}}
-		_, err := waiting.Invoke(ctx, nil)
-		if got, want := time.Since(started), time.Minute-margin; err == nil || got != want {
-			t.Errorf("got %v after %s, want an error after %s", err, got, want)
-		}
-	})
 }
 
 func TestServesEveryStep(t *testing.T) {

@@ -31,18 +31,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/quiesce/quiesce/functions"
+	"github.com/quiesce/quiesce/functions/edge"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud"
 )
 
 func main() {
 	ctx := context.Background()
-	handler, err := serve(ctx, os.Getenv, os.Stdout)
+	function, err := serve(ctx, os.Getenv, os.Stdout)
 	if err != nil {
 		refuse(ctx, os.Getenv("AWS_LAMBDA_RUNTIME_API"), err)
 		fmt.Fprintln(os.Stderr, "quiesce:", err)
 		os.Exit(1)
 	}
-	lambda.Start(handler)
+	lambda.Start(function)
 }
 
 // serve makes the handler that the environment asks for; metrics go to the
@@ -62,7 +63,7 @@ func serve(ctx context.Context, getenv func(string) string, log io.Writer) (lamb
 	if name == "thaw" {
 		step = janitor(step)
 	}
-	return edge{step}, nil
+	return handler{edge.Lambda(step)}, nil
 }
 
 func options(getenv func(string) string) awscloud.Options {

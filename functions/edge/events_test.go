@@ -1,0 +1,38 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+)
+
+func TestSchedulesPayload(t *testing.T) {
+	const request = `{"instanceId":"i-bp1aaaaaaaaaaaaaaaa1"}`
+	for given, want := range map[string]string{
+		request: request,
+		`{"triggerTime":"2026-03-01T04:00:00Z","triggerName":"nightly","payload":` + request + `}`:                               request,
+		`{"triggerTime":"2026-03-01T04:00:00Z","triggerName":"nightly","payload":"{\"instanceId\":\"i-bp1aaaaaaaaaaaaaaaa1\"}"}`: request,
+		`{"triggerName":"a field of somebody's own"}`:                                                                            `{"triggerName":"a field of somebody's own"}`,
+		`null`: `null`,
+	} {
+		var got struct{ Request json.RawMessage }
+		_, err := scheduled(func(_ context.Context, payload json.RawMessage) (json.RawMessage, error) {
+			return nil, json.Unmarshal(payload, &got)
+		})(t.Context(), json.RawMessage(`{"run":{"id":"r"},"request":`+given+`}`))
+		if err != nil || string(got.Request) != want {
+			t.Errorf("%s: got %s, %v", given, got.Request, err)
+		}
+	}
+}
+
+func TestWakeHearsOfOneSnapshot(t *testing.T) {
+	var got string
+	hear := completed(func(_ context.Context, payload json.RawMessage) (json.RawMessage, error) {
+		got = string(payload)
+		return nil, nil
+	})
+	_, _ = hear(t.Context(), json.RawMessage(`{"id":"1","source":"acs.ecs","specversion":"1.0","type":"ecs:Snapshot:CreateSnapshotCompleted","data":{"snapshotId":"s-bp1aaa","result":"accomplished"}}`))
+	if want := `{"detail":{"snapshots":[{"snapshot_id":"s-bp1aaa"}]}}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
