@@ -14,6 +14,11 @@ import (
 	"github.com/quiesce/quiesce/local/fault"
 )
 
+// partial are the calls whose services make a wrong answer that can be read: a
+// list that lacks some, an output that was cut. Any other wrong answer is one
+// whose end is missing.
+var partial = map[string]bool{"DescribeSnapshots": true, "DescribeSnapshotGroups": true, "DescribeInvocationResults": true}
+
 // answer handles one request wholly: whose it is, what is planned for it, its
 // effect, then its latency.
 func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.Reply, error) {
@@ -32,6 +37,10 @@ func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.
 		}
 		// What the plan does to the world outlives a client that hangs up.
 		call.Planned = c.cfg.Faults.Arrive(fault.WithStep(context.WithoutCancel(ctx), call.Step), call.Step, call.Action)
+		if call.Planned.Hang {
+			<-ctx.Done()
+			return wire.Reply{}, ctx.Err()
+		}
 		if err = c.admit(call, service); err == nil {
 			reply, err = service.Do(ctx, call)
 		}
@@ -55,6 +64,9 @@ func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.
 	}
 	if call.Planned.Drop {
 		return wire.Reply{}, wire.ErrDropped
+	}
+	if call.Planned.Wrong && !partial[call.Action] && err == nil {
+		reply.Body = reply.Body[:len(reply.Body)/2]
 	}
 	return reply, nil
 }

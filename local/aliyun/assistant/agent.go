@@ -10,11 +10,12 @@ import (
 // agent is the one on an instance. It has no goroutine of its own: each
 // command brings one.
 type agent struct {
-	instance string
-	machine  instance.Machine
-	since    time.Time // online since
-	offline  time.Time // cut off at; zero: online
-	changed  chan struct{}
+	instance  string
+	machine   instance.Machine
+	since     time.Time // online since
+	offline   time.Time // cut off at; zero: online
+	changed   chan struct{}
+	overtaken chan struct{} // closed when the command that overtakes others is done
 }
 
 // turn connects it or cuts it off; its service holds the lock.
@@ -71,10 +72,7 @@ func (a *Assistant) deliver(g *agent, inv *invocation, after time.Duration, seco
 	}
 	a.mu.Unlock()
 
-	limited, cancel := context.WithTimeout(a.ctx, inv.timeout)
-	result := g.machine.Execute(limited, instance.Command{ID: inv.id, Document: inv.kind, Parameters: inv.parameters, Script: inv.script})
-	expired := limited.Err() == context.DeadlineExceeded && a.ctx.Err() == nil
-	cancel()
+	result, expired := a.execute(g, inv)
 	if a.ctx.Err() != nil {
 		return
 	}
@@ -96,6 +94,37 @@ func (a *Assistant) deliver(g *agent, inv *invocation, after time.Duration, seco
 		return
 	}
 	a.finish(inv, end)
+}
+
+// execute runs a command until it ends or its own time is over.
+func (a *Assistant) execute(g *agent, inv *invocation) (result instance.Result, expired bool) {
+	limited, cancel := context.WithTimeout(a.ctx, inv.timeout)
+	defer cancel()
+	result = g.machine.Execute(limited, instance.Command{ID: inv.id, Document: inv.kind, Parameters: inv.parameters, Script: inv.script})
+	return result, limited.Err() == context.DeadlineExceeded && a.ctx.Err() == nil
+}
+
+// overtake delivers a command once the next one has been dealt with. The agent
+// runs it then, though the service may have given it up meanwhile.
+func (a *Assistant) overtake(g *agent, inv *invocation, overtaken <-chan struct{}) {
+	t := time.NewTimer(time.Until(inv.expires))
+	defer t.Stop()
+	select {
+	case <-overtaken:
+		a.deliver(g, inv, a.cfg.Dispatch, true)
+		return
+	case <-t.C:
+		a.finish(inv, outcome{status: aborted, code: a.undelivered(g)})
+	case <-a.ctx.Done():
+		return
+	}
+	select {
+	case <-overtaken:
+		if a.connected(g, time.Now().Add(24*time.Hour), nil) {
+			a.execute(g, inv) // nobody hears its answer
+		}
+	case <-a.ctx.Done():
+	}
 }
 
 func (a *Assistant) undelivered(g *agent) string {

@@ -99,7 +99,22 @@ func (a *Assistant) runCommand(c *wire.Call, p rpc.Params) (map[string]any, erro
 		if c.Planned.Offline {
 			g.turn(false)
 		}
-		a.wg.Go(func() { a.deliver(g, inv, a.cfg.Dispatch+c.Planned.Late, false) })
+		switch overtaken := g.overtaken; {
+		case c.Planned.Reorder:
+			if overtaken == nil {
+				overtaken = make(chan struct{})
+				g.overtaken = overtaken
+			}
+			a.wg.Go(func() { a.overtake(g, inv, overtaken) })
+		case overtaken != nil:
+			g.overtaken = nil
+			a.wg.Go(func() {
+				a.deliver(g, inv, a.cfg.Dispatch+c.Planned.Late, false)
+				close(overtaken)
+			})
+		default:
+			a.wg.Go(func() { a.deliver(g, inv, a.cfg.Dispatch+c.Planned.Late, false) })
+		}
 		if c.Planned.Duplicate {
 			a.wg.Go(func() { a.deliver(g, inv, 2*a.cfg.Dispatch, true) })
 		}
@@ -204,14 +219,18 @@ func (a *Assistant) end(inv *invocation, o outcome) {
 	})
 }
 
-func (a *Assistant) describeResults(_ *wire.Call, p rpc.Params) (map[string]any, error) {
+func (a *Assistant) describeResults(c *wire.Call, p rpc.Params) (map[string]any, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := []any{}
 	if first := a.invocations[p.Text("InvokeId")]; first != nil {
 		for _, inv := range first.siblings {
 			if want := p.Text("InstanceId"); want == "" || want == inv.instance {
-				list = append(list, inv.render(p.Text("ContentEncoding") == "PlainText"))
+				shown := *inv
+				if c.Planned.Wrong {
+					shown.outcome.output = shown.outcome.output[:len(shown.outcome.output)/2]
+				}
+				list = append(list, shown.render(p.Text("ContentEncoding") == "PlainText"))
 			}
 		}
 	}

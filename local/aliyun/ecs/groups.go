@@ -150,7 +150,7 @@ func (e *ECS) chosen(p rpc.Params) ([]*disk, error) {
 	return disks, nil
 }
 
-func (e *ECS) describeGroups(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
+func (e *ECS) describeGroups(_ context.Context, c *wire.Call, p rpc.Params) (map[string]any, error) {
 	asked, states := p.List("SnapshotGroupId"), p.List("Status")
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -178,7 +178,7 @@ func (e *ECS) describeGroups(_ context.Context, _ *wire.Call, p rpc.Params) (map
 	for _, g := range found[from:to] {
 		members := []any{}
 		for _, id := range g.members {
-			if s := e.snapshots[id]; s != nil {
+			if s := e.snapshots[id]; s != nil && !(c.Planned.Wrong && id == g.members[len(g.members)-1]) { // one that lags behind lacks some
 				members = append(members, map[string]any{
 					"SnapshotId": id, "SourceDiskId": s.disk, "SourceDiskType": kind(s.system), "Progress": s.progress(now),
 					"Available": s.available(now), "Tags": rpc.Plain.Render(s.tags),

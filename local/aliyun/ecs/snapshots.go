@@ -218,7 +218,7 @@ func (e *ECS) complete(set []*snapshot) {
 	}
 }
 
-func (e *ECS) describeSnapshots(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
+func (e *ECS) describeSnapshots(_ context.Context, c *wire.Call, p rpc.Params) (map[string]any, error) {
 	asked, err := p.JSON("SnapshotIds", 100)
 	if err != nil {
 		return nil, err
@@ -242,6 +242,9 @@ func (e *ECS) describeSnapshots(_ context.Context, _ *wire.Call, p rpc.Params) (
 			continue
 		}
 		found = append(found, s)
+	}
+	if c.Planned.Wrong && len(found) > 0 {
+		found = found[:len(found)-1] // a list that lags behind lacks some
 	}
 	from, to, next, err := p.Page(len(found), 10, 100)
 	if err != nil {
