@@ -1,12 +1,9 @@
 package simulation
 
 import (
-	"context"
+	"maps"
 	"slices"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/shared/run"
@@ -77,23 +74,20 @@ func (w *world) isWhole(r *Ended, say sayer) {
 	if r.Verdict == nil || r.Verdict.Consistency == "" {
 		return
 	}
-	out, err := w.site.operator.DescribeSnapshots(context.Background(), &awsec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}})
+	found, err := w.cloud.snapshots()
 	if err != nil {
 		say("nobody could look at the snapshots: %v", err)
 		return
 	}
-	for _, s := range out.Snapshots {
-		id := aws.ToString(s.SnapshotId)
-		if _, its := r.Tags[id]; !its {
-			continue
-		}
+	for _, id := range slices.Sorted(maps.Keys(r.Tags)) {
+		s := found[id]
 		if !slices.Contains(r.Verdict.SnapshotIDs, id) {
 			say("%s is called %s, and leaves out its snapshot %s", r.ID, r.Verdict.Consistency, id)
 		}
-		if s.State != "completed" {
-			say("%s is called %s, and its snapshot %s is %s", r.ID, r.Verdict.Consistency, id, s.State)
+		if !s.complete {
+			say("%s is called %s, and its snapshot %s is not complete", r.ID, r.Verdict.Consistency, id)
 		}
-		if done := aws.ToTime(s.CompletionTime); r.Verdict.Record.EndedAt.Before(done) {
+		if r.Verdict.Record.EndedAt.Before(s.done) {
 			say("%s was judged before its snapshot %s was complete", r.ID, id)
 		}
 	}

@@ -1,17 +1,12 @@
 package simulation
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
-
 	"github.com/quiesce/quiesce/events"
-	"github.com/quiesce/quiesce/local/aws/bus"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/workflow/asl"
@@ -81,11 +76,11 @@ func (w *world) read(h *History) error {
 	if err != nil {
 		return err
 	}
-	tags, err := w.tags()
+	found, err := w.cloud.snapshots()
 	if err != nil {
 		return err
 	}
-	published := w.cloud.Bus.Events()
+	published := w.cloud.published()
 	for i := len(list) - 1; i >= 0; i-- {
 		x := list[i]
 		r := &Ended{ID: x.Name, ARN: x.ARN, Status: string(x.Status), Error: x.Error, Cause: x.Cause, Tags: map[string]map[string]string{}}
@@ -95,9 +90,9 @@ func (w *world) read(h *History) error {
 		if err := r.path(); err != nil {
 			return err
 		}
-		for id, t := range tags {
-			if t["quiesce:run"] == x.Name {
-				r.Tags[id] = t
+		for id, s := range found {
+			if s.tags["quiesce:run"] == x.Name {
+				r.Tags[id] = s.tags
 			}
 		}
 		for _, e := range published {
@@ -105,9 +100,9 @@ func (w *world) read(h *History) error {
 		}
 		h.Runs = append(h.Runs, r)
 	}
-	for id, t := range tags {
-		if t["quiesce:run"] == "" {
-			h.Violations = append(h.Violations, fmt.Sprintf("the snapshot %s carries no run's tag: %v", id, t))
+	for id, s := range found {
+		if s.tags["quiesce:run"] == "" {
+			h.Violations = append(h.Violations, fmt.Sprintf("the snapshot %s carries no run's tag: %v", id, s.tags))
 		}
 	}
 	return nil
@@ -137,8 +132,8 @@ func (r *Ended) path() error {
 }
 
 // hear takes in an event of this run.
-func (r *Ended) hear(e bus.Event) {
-	if e.Source != events.Source || e.DetailType == events.TypeStep {
+func (r *Ended) hear(e message) {
+	if e.source != events.Source || e.kind == events.TypeStep {
 		return
 	}
 	var d struct {
@@ -146,28 +141,12 @@ func (r *Ended) hear(e bus.Event) {
 		Consistency run.Consistency `json:"consistency"`
 		Outcome     string          `json:"outcome"`
 	}
-	if json.Unmarshal(e.Detail, &d) != nil || d.RunID != r.ID {
+	if json.Unmarshal(e.detail, &d) != nil || d.RunID != r.ID {
 		return
 	}
-	if e.DetailType == events.TypeThawFailed {
+	if e.kind == events.TypeThawFailed {
 		r.Alarms++
 		return
 	}
-	r.Finals = append(r.Finals, final{e.DetailType, d.Consistency, d.Outcome})
-}
-
-// tags are those of all snapshots of the account.
-func (w *world) tags() (map[string]map[string]string, error) {
-	out, err := w.site.operator.DescribeSnapshots(context.Background(), &awsec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}})
-	if err != nil {
-		return nil, err
-	}
-	found := map[string]map[string]string{}
-	for _, s := range out.Snapshots {
-		found[*s.SnapshotId] = map[string]string{}
-		for _, t := range s.Tags {
-			found[*s.SnapshotId][aws.ToString(t.Key)] = aws.ToString(t.Value)
-		}
-	}
-	return found, nil
+	r.Finals = append(r.Finals, final{e.kind, d.Consistency, d.Outcome})
 }

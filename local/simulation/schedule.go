@@ -32,6 +32,7 @@ type Strike struct {
 // Setup is a policy and the account that it meets. The zero Setup is a ledger
 // held by its scripts on two volumes that are frozen.
 type Setup struct {
+	Cloud      Cloud
 	Name       string
 	Server     bool // the ledger is held by a server's lock, not by scripts
 	Bare       bool // nothing is quiesced

@@ -26,7 +26,7 @@ func (w *world) notice(what string) {
 func (w *world) follow(f fault.Fault) {
 	w.notice(f.String())
 	if f.Kind == fault.AgentOffline && w.schedule.Setup.Returns {
-		time.AfterFunc(isAway, func() { w.cloud.SSM.SetOnline(instanceID, w.cloud.EC2.State(instanceID) == "running") })
+		time.AfterFunc(isAway, func() { w.cloud.connect(w.cloud.running()) })
 	}
 }
 
@@ -64,7 +64,7 @@ func (w *world) hooks() map[fault.Kind]func(context.Context) {
 		},
 		fault.LongQuery:    func(context.Context) { w.ledger.Occupy(isBusy) },
 		fault.ClockJump:    func(context.Context) { w.skew.Add(int64(otherwise(w.schedule.Setup.Jump, time.Hour))) },
-		fault.AgentBusy:    func(context.Context) { w.cloud.SSM.Occupy(instanceID, isBusy) },
+		fault.AgentBusy:    func(context.Context) { w.cloud.occupy() },
 		fault.AgentRestart: func(context.Context) { w.absent(restarts) },
 		fault.DiskFull: func(context.Context) {
 			w.sim.Fill(true)
@@ -105,23 +105,23 @@ func (w *world) foreign(mount string) {
 
 // absent is an agent that is away for a while.
 func (w *world) absent(d time.Duration) {
-	w.cloud.SSM.SetOnline(instanceID, false)
-	time.AfterFunc(d, func() { w.cloud.SSM.SetOnline(instanceID, true) })
+	w.cloud.connect(false)
+	time.AfterFunc(d, func() { w.cloud.connect(true) })
 }
 
 func (w *world) turnOff() {
-	if w.cloud.EC2.State(instanceID) != "running" {
+	if !w.cloud.running() {
 		return
 	}
-	w.cloud.EC2.SetState(instanceID, "stopped")
+	w.cloud.turn(false)
 	w.sim.Turn(false)
-	w.cloud.SSM.SetOnline(instanceID, false)
+	w.cloud.connect(false)
 	if !w.schedule.Setup.Returns {
 		return
 	}
 	time.AfterFunc(comesBack, func() {
 		w.sim.Turn(true)
-		w.cloud.EC2.SetState(instanceID, "running")
-		w.cloud.SSM.SetOnline(instanceID, true)
+		w.cloud.turn(true)
+		w.cloud.connect(true)
 	})
 }

@@ -11,29 +11,20 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/quiesce/quiesce/functions/thaw"
 	"github.com/quiesce/quiesce/guest/application"
-	cloud "github.com/quiesce/quiesce/local/aws"
-	"github.com/quiesce/quiesce/local/aws/bus"
-	"github.com/quiesce/quiesce/local/aws/ec2"
-	"github.com/quiesce/quiesce/local/aws/ssm"
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/local/runtimeapi"
 	"github.com/quiesce/quiesce/local/sim"
-	port "github.com/quiesce/quiesce/shared/cloud"
-	"github.com/quiesce/quiesce/shared/cloud/awscloud"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
 const (
-	instanceID = "i-0123456789abcdef0"
-	rootVolume = "vol-0root000000000000"
-	gibibyte   = 1 << 30
-	volumes    = 2
+	gibibyte = 1 << 30
+	volumes  = 2
 
 	warmUp      = time.Second
 	aftermath   = 50 * time.Minute // every deadline, retry and late delivery is over by then
@@ -49,18 +40,17 @@ const (
 
 // world is one account with one machine in it, for one history.
 type world struct {
-	site     *Site
 	schedule Schedule
 	dice     *rand.Rand
 	began    time.Time
 
 	plan    *fault.Plan
 	strike  map[fault.Kind]func(context.Context)
-	cloud   *cloud.Cloud
+	cloud   account
 	engine  *engine.Engine
 	local   *runtimeapi.Local
-	lambda  runtimeapi.Invoker
-	machine string // the state machine's ARN
+	invoker runtimeapi.Invoker // the functions, with the planned faults around them
+	machine string             // the state machine's ARN
 	sim     *sim.Machine
 	ledger  *sim.Ledger
 	server  *sim.Database // nil: none
@@ -79,7 +69,7 @@ type world struct {
 }
 
 func newWorld(site *Site, s Schedule) (*world, error) {
-	w := &world{site: site, schedule: s, dice: rand.New(rand.NewPCG(s.Seed, 7)), began: time.Now(), of: map[string]string{}}
+	w := &world{schedule: s, dice: rand.New(rand.NewPCG(s.Seed, 7)), began: time.Now(), of: map[string]string{}}
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.skew.Store(int64(s.Setup.Skew))
 	w.plan = &fault.Plan{Slowness: s.Slowness, Lateness: s.Lateness, Notice: w.follow}
@@ -103,18 +93,9 @@ func newWorld(site *Site, s Schedule) (*world, error) {
 		Applications: map[string]application.New{policy.MariaDB: w.adapter},
 	})
 	w.engine = engine.New(engine.Config{Seed: s.Seed})
-	w.cloud = cloud.New(cloud.Config{
-		Seed: s.Seed, Keys: keys, Signing: &site.signing, Disks: w.sim, Engine: w.engine, Faults: w.plan, Latency: w.latencies(),
-		EC2: ec2.Config{Completion: otherwise(s.Setup.Completion, 100*time.Millisecond) + w.about(time.Millisecond),
-			Visible: otherwise(s.Setup.Unlisted, time.Second) + w.about(time.Millisecond), Provision: -1},
-		SSM: ssm.Config{Dispatch: w.about(60 * time.Millisecond), Report: w.about(60 * time.Millisecond), Visible: w.about(40 * time.Millisecond)},
-		Bus: bus.Config{Delivery: w.about(200 * time.Millisecond)},
-	})
-	site.road.to = w.cloud.Transport()
-	for _, role := range append([]string{"operator"}, fault.Steps...) {
-		w.cloud.Key(role)
-	}
-	return w, errors.Join(w.deploy(), w.furnish())
+	at := site.in[s.Setup.Cloud]
+	w.cloud = at.open(w)
+	return w, errors.Join(w.deploy(at), w.furnish())
 }
 
 // about is a time that no other comes to, so that nothing happens at the same
@@ -124,14 +105,10 @@ func (w *world) about(d time.Duration) time.Duration {
 }
 
 // latencies gives every API a latency of its own.
-func (w *world) latencies() map[string]time.Duration {
+func (w *world) latencies(known map[string]time.Duration) map[string]time.Duration {
 	of := map[string]time.Duration{}
 	for _, api := range fault.APIs {
-		d := map[string]time.Duration{
-			"CreateSnapshots": 250 * time.Millisecond, "PutEvents": 20 * time.Millisecond, "SendCommand": 40 * time.Millisecond,
-			"GetCommandInvocation": 110 * time.Millisecond, "SendTaskSuccess": 30 * time.Millisecond, "PutObject": 30 * time.Millisecond,
-		}[api]
-		of[api] = w.about(otherwise(d, 60*time.Millisecond))
+		of[api] = w.about(otherwise(known[api], 60*time.Millisecond))
 	}
 	return of
 }
@@ -143,49 +120,17 @@ func otherwise(d, instead time.Duration) time.Duration {
 	return d
 }
 
-// deploy puts the site's definition and functions into the account.
-func (w *world) deploy() error {
-	w.cloud.S3.Put(bucket, "helper", []byte(helper))
-	w.local = &runtimeapi.Local{Handlers: w.site.handlers, Timeouts: timeouts}
-	w.lambda = w.plan.Around(w.local)
-	w.machine = w.engine.Deploy(machineName, nil, w.site.definition, w.cloud.Tasks(w.lambda))
-	w.cloud.SSM.AddDocument(w.site.document)
+// deploy puts the place's definition and functions into the account.
+func (w *world) deploy(at *place) error {
+	w.local = &runtimeapi.Local{Handlers: w.cloud.functions(), Timeouts: timeouts, Classify: said}
+	w.invoker = w.plan.Around(w.local)
+	w.machine = w.engine.Deploy(machineName, nil, at.definition, w.cloud.Tasks(w.invoker))
 	if w.schedule.Setup.Deaf {
 		return nil
 	}
-	err := w.listen("")
+	err := w.cloud.listen("")
 	if w.schedule.Setup.Twice && err == nil {
-		err = w.listen(", again")
-	}
-	return err
-}
-
-// listen adds the rules by which events start functions. The bus delivers at
-// least once.
-func (w *world) listen(again string) error {
-	wake := func(ctx context.Context, e bus.Event) error {
-		payload, err := json.Marshal(e)
-		if err == nil {
-			err = w.invoke(ctx, "wake", payload)
-		}
-		return err
-	}
-	return errors.Join(
-		w.cloud.Janitor("janitor"+again, w.machine, w.sweep),
-		w.cloud.Listen("completion"+again, awscloud.Completion(), wake),
-	)
-}
-
-// sweep is the janitor: thaw, started with what the execution was started with.
-func (w *world) sweep(ctx context.Context, stopped cloud.Stopped) error {
-	payload, err := json.Marshal(map[string]any{
-		"run":     run.Run{ID: stopped.RunID},
-		"request": json.RawMessage(stopped.Input),
-		"ended":   thaw.Ended{Status: stopped.Status, Error: stopped.Error},
-		"plan":    nil,
-	})
-	if err == nil {
-		err = w.invoke(ctx, "janitor", payload)
+		err = w.cloud.listen(", again")
 	}
 	return err
 }
@@ -194,16 +139,16 @@ func (w *world) sweep(ctx context.Context, stopped cloud.Stopped) error {
 func (w *world) invoke(ctx context.Context, function string, payload json.RawMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, timeouts[function])
 	defer cancel()
-	_, err := w.lambda.Invoke(ctx, function, payload)
+	_, err := w.invoker.Invoke(ctx, function, payload)
 	return err
 }
 
 // furnish rents the machine with its volumes and starts the application.
 func (w *world) furnish() error {
 	ctx, setup := context.Background(), w.schedule.Setup
-	attached := []ec2.Volume{{ID: rootVolume, Device: "/dev/xvda", Bytes: 8 * gibibyte, Hollow: true}}
+	devices := map[string]string{}
 	for i := range volumes {
-		id, at := fmt.Sprintf("vol-0%016x", 0xda7a0000+i), fmt.Sprintf("/mnt/volume-%c", 'a'+i)
+		id, at := w.cloud.volume(i), fmt.Sprintf("/mnt/volume-%c", 'a'+i)
 		if err := w.sim.Create(ctx, id, gibibyte, ""); err != nil {
 			return err
 		}
@@ -211,7 +156,7 @@ func (w *world) furnish() error {
 		if err := errors.Join(err, w.sim.Format(ctx, device, "ext4"), w.sim.Mount(device, at), w.sim.Dirty(at, setup.Dirty)); err != nil {
 			return err
 		}
-		attached = append(attached, ec2.Volume{ID: id, Device: device, Bytes: gibibyte, Made: true, Path: device})
+		devices[id] = device
 		w.mounts = append(w.mounts, at)
 		w.of[id] = at
 	}
@@ -220,8 +165,7 @@ func (w *world) furnish() error {
 			return err
 		}
 	}
-	instance := ec2.Instance{ID: instanceID, RootDevice: "/dev/xvda", Tags: map[string]string{port.TagOptIn: "true"}}
-	if _, err := w.cloud.Rent(ctx, instance, w.sim, attached...); err != nil {
+	if err := w.cloud.rent(ctx, devices); err != nil {
 		return err
 	}
 	var err error
@@ -306,7 +250,7 @@ func (w *world) next() {
 }
 
 func (w *world) start(name string) (arn string) {
-	input, err := json.Marshal(run.Request{InstanceID: instanceID, Policy: w.asked})
+	input, err := json.Marshal(run.Request{InstanceID: w.cloud.target(), Policy: w.asked})
 	if err != nil {
 		return ""
 	}

@@ -1,0 +1,96 @@
+package simulation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/quiesce/quiesce/functions/edge"
+	"github.com/quiesce/quiesce/local/aws/wire"
+	"github.com/quiesce/quiesce/local/runtimeapi"
+	"github.com/quiesce/quiesce/workflow/asl"
+)
+
+// Cloud is the one that a world is in.
+type Cloud string
+
+// The clouds: whoever names none is in the first.
+const (
+	AWS     Cloud = ""
+	Alibaba Cloud = "aliyun"
+)
+
+// place is what a site has in one cloud: the definition that is deployed there,
+// and how a world's account with the functions in it comes about.
+type place struct {
+	definition *asl.Machine
+	open       func(w *world) account
+}
+
+// account is the emulated cloud of one world, with one instance in it.
+type account interface {
+	Transport() http.RoundTripper
+	Tasks(functions runtimeapi.Invoker) asl.Tasks
+	functions() map[string]runtimeapi.Handler
+	Calls() []wire.Record
+	Close()
+
+	// target is the instance's id.
+	target() string
+	// volume is the id of a data volume.
+	volume(i int) string
+	// rent puts the machine into the account, with the data volumes that were
+	// made already, each with its device.
+	rent(ctx context.Context, devices map[string]string) error
+	// listen adds the rules by which events start functions.
+	listen(again string) error
+
+	// running tells whether the instance is, and turn stops or starts it.
+	running() bool
+	turn(on bool)
+	// connect lets the agent reach the service, or not.
+	connect(online bool)
+	// occupy keeps the agent busy with other people's commands, where it has so
+	// much room and no more.
+	occupy()
+
+	// published are all events so far, in order.
+	published() []message
+	// snapshots are all that there are, whatever lists show yet.
+	snapshots() (map[string]snapshot, error)
+}
+
+// message is an event as it lies on the bus.
+type message struct {
+	source, kind string
+	detail       json.RawMessage
+}
+
+// snapshot is one as its owner sees it.
+type snapshot struct {
+	tags     map[string]string
+	complete bool
+	done     time.Time // when it was; zero if that is not told
+}
+
+// serve makes a function's handler of the step with the edge around it.
+func serve(e edge.Edge) runtimeapi.Handler {
+	return func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
+		out, failed := e.Invoke(ctx, payload)
+		if failed != nil {
+			return nil, &runtimeapi.Failed{Type: failed.Type, Message: failed.Message}
+		}
+		return out, nil
+	}
+}
+
+// said is what a handler of serve has failed with.
+func said(err error) *runtimeapi.Failed {
+	var failed *runtimeapi.Failed
+	if errors.As(err, &failed) {
+		return failed
+	}
+	return &runtimeapi.Failed{Type: "Unhandled", Message: err.Error()}
+}
