@@ -7,6 +7,7 @@ package edge
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,14 +32,26 @@ const (
 type Edge struct {
 	step          step.Handler
 	answer, words int // bytes that an answer and a failure may have; 0: any
+	settle        func(context.Context)
 }
 
 // Lambda is the edge to Step Functions, which catches what is too large.
 func Lambda(next step.Handler) Edge { return Edge{step: next} }
 
-// Flow is the edge to CloudFlow, by the step's name.
-func Flow(name string, next step.Handler) Edge {
-	e := Edge{scheduled(next), maxAnswer, maxMessage}
+// window are the steps whose answer the application waits for.
+var window = []string{"run-prescript", "freeze", "snapshot"}
+
+// settling is what is left for settle: nothing of it is worth the step's answer.
+const settling = 3 * time.Second
+
+// Flow is the edge to CloudFlow, by the step's name. What settle does is done
+// once the step has come to its answer, and before that is given; of a step in
+// the window it is whoever hosts the function who does it later.
+func Flow(name string, next step.Handler, settle func(context.Context)) Edge {
+	e := Edge{scheduled(next), maxAnswer, maxMessage, settle}
+	if slices.Contains(window, name) {
+		e.settle = nil
+	}
 	switch name {
 	case "precheck":
 		e.answer = maxPlan
@@ -54,12 +67,16 @@ type Failed struct{ Type, Message string }
 
 // Invoke calls the step; failed is nil where it has answered.
 func (e Edge) Invoke(ctx context.Context, payload []byte) (out json.RawMessage, failed *Failed) {
+	working := ctx
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
+		working, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
 		defer cancel()
 	}
-	out, err := e.step(ctx, payload)
+	out, err := e.step(working, payload)
+	if e.settle != nil {
+		e.settleIn(ctx)
+	}
 	if err == nil && e.answer > 0 && len(out) > e.answer {
 		err = fault.New(fault.Internal, "the step answers with %d bytes, of %d that a flow has room for", len(out), e.answer)
 	}
@@ -67,6 +84,18 @@ func (e Edge) Invoke(ctx context.Context, payload []byte) (out json.RawMessage, 
 		return nil, &Failed{Type: string(fault.CodeOf(err)), Message: shorten(err.Error(), e.words)}
 	}
 	return out, nil
+}
+
+// settleIn does it within its own time, of which a step that took all there was
+// has left little.
+func (e Edge) settleIn(ctx context.Context) {
+	until := time.Now().Add(settling)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-margin/2).Before(until) {
+		until = deadline.Add(-margin / 2)
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	e.settle(ctx)
 }
 
 // shorten keeps the end too, where the step's times are.

@@ -19,7 +19,7 @@ func answering(out string, err error) step.Handler {
 
 // both are the edges of the two runtimes around one step.
 func both(next step.Handler) map[string]Edge {
-	return map[string]Edge{"Lambda": Lambda(next), "Function Compute": Flow("freeze", next)}
+	return map[string]Edge{"Lambda": Lambda(next), "Function Compute": Flow("freeze", next, nil)}
 }
 
 func TestTypeIsTheCode(t *testing.T) {
@@ -64,7 +64,7 @@ func TestNothingOverflowsAFlow(t *testing.T) {
 	room := map[string]int{"freeze": maxAnswer, "precheck": maxPlan}
 	for name, most := range room {
 		for size, fits := range map[int]bool{most: true, most + 1: false} {
-			e := Flow(name, answering(`"`+strings.Repeat("x", size-2)+`"`, nil))
+			e := Flow(name, answering(`"`+strings.Repeat("x", size-2)+`"`, nil), nil)
 			if out, got := e.Invoke(t.Context(), nil); (got == nil) != fits || got != nil && got.Type != string(fault.Internal) {
 				t.Errorf("%s with %d bytes: got %d, %v", name, size, len(out), got)
 			}
@@ -73,7 +73,7 @@ func TestNothingOverflowsAFlow(t *testing.T) {
 	wordy := step.New("freeze", func(context.Context, struct{}) (any, error) {
 		return nil, fault.New(fault.FreezeRefused, "%s", strings.Repeat("é", 3000))
 	})
-	_, got := Flow("freeze", wordy).Invoke(t.Context(), []byte(`{}`))
+	_, got := Flow("freeze", wordy, nil).Invoke(t.Context(), []byte(`{}`))
 	if got == nil || len(got.Message) > maxMessage {
 		t.Fatalf("got %v", got)
 	}
@@ -87,5 +87,36 @@ func TestLambdaAnswersInFull(t *testing.T) {
 	large := `"` + strings.Repeat("x", 300<<10) + `"`
 	if out, failed := Lambda(answering(large, nil)).Invoke(t.Context(), nil); failed != nil || len(out) != len(large) {
 		t.Errorf("got %d bytes, %v", len(out), failed)
+	}
+}
+
+// What is done besides costs a step neither its answer nor much of its time.
+func TestSettlingDoesNotHoldAnAnswerUp(t *testing.T) {
+	hanging := func(ctx context.Context) { <-ctx.Done() }
+	for _, c := range []struct {
+		name string
+		step time.Duration
+		want time.Duration
+	}{
+		{"poll-status", time.Second, time.Second + settling},
+		{"poll-status", time.Hour, time.Minute - margin/2},
+		{"freeze", time.Second, time.Second}, // the application waits for it
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			started := time.Now()
+			busy := func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
+				select {
+				case <-time.After(c.step):
+				case <-ctx.Done():
+				}
+				return json.RawMessage("{}"), nil
+			}
+			out, failed := Flow(c.name, busy, hanging).Invoke(ctx, nil)
+			if took := time.Since(started); failed != nil || string(out) != "{}" || took != c.want {
+				t.Errorf("%s of %s: got %s, %v after %s, want an answer after %s", c.name, c.step, out, failed, took, c.want)
+			}
+		})
 	}
 }

@@ -88,18 +88,11 @@ func (s *server) serve(ctx context.Context, payload []byte) (json.RawMessage, er
 	if !slices.Contains(functions.FlowNames, name) {
 		return refuse(unknown(field, name))
 	}
-	out, err := invoke(ctx, edge.Flow(name, s.table(place{call.Region, call.AccountId})[name]), payload)
-	if !slices.Contains(window, name) {
-		s.settle(ctx)
-	}
-	return out, err
+	return invoke(ctx, edge.Flow(name, s.table(place{call.Region, call.AccountId})[name], s.settle), payload)
 }
 
-// window are the steps whose answer the application waits for.
-var window = []string{"run-prescript", "freeze", "snapshot"}
-
 func refuse(err error) (json.RawMessage, error) {
-	return invoke(context.Background(), edge.Flow("", func(context.Context, json.RawMessage) (json.RawMessage, error) { return nil, err }), nil)
+	return invoke(context.Background(), edge.Flow("", func(context.Context, json.RawMessage) (json.RawMessage, error) { return nil, err }, nil), nil)
 }
 
 // invoke names the error's type itself: the runtime's library would take the
