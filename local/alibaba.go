@@ -146,8 +146,7 @@ func (a *alibaba) install(hosts runtimeapi.Invoker) error {
 			_, _ = a.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
 		}
 	})
-	const completed = `{"source":["acs.ecs"],"type":["ecs:Snapshot:CreateSnapshotCompleted"]}`
-	return a.cloud.Listen("completion", completed, a.wake)
+	return a.cloud.Listen("completion", aliyun.Completed, a.wake)
 }
 
 // wake hands the event over as it is.
@@ -190,17 +189,7 @@ func spoken(m instance.Machine) instance.Machine {
 	if _, shell := m.(*host.Machine); shell {
 		return m
 	}
-	return answering{m}
-}
-
-type answering struct{ instance.Machine }
-
-func (m answering) Execute(ctx context.Context, c instance.Command) instance.Result {
-	r := m.Machine.Execute(ctx, c)
-	if len(r.Stdout) > 0 {
-		r.Stdout = []byte(alicloud.Answer(string(r.Stdout)))
-	}
-	return r
+	return aliyun.Spoken(m)
 }
 
 // execute starts one execution by the service's own API and follows it.

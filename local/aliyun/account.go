@@ -21,7 +21,7 @@ import (
 // name. Each function has a role of its own, so the account knows which one
 // calls.
 func (c *Cloud) Keys(role string) alicloud.Keys {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", c.cfg.Seed, role))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", c.cfg.Keys, role))
 	text := hex.EncodeToString(sum[:])
 	k := alicloud.Keys{ID: "STS." + text[:20], Secret: text[20:50], Token: base64.StdEncoding.EncodeToString(sum[:]) + "+/=="}
 	c.mu.Lock()

@@ -30,6 +30,7 @@ type Config struct {
 	Region  string // default cn-hangzhou
 	Account string // default 1234567890123456
 	Seed    uint64 // of every id that is made
+	Keys    uint64 // of the access keys that are issued; 0 takes Seed
 	Disks   instance.Disks
 	Faults  *fault.Plan // nil plans nothing
 
@@ -88,6 +89,9 @@ func New(cfg Config) *Cloud {
 	}
 	if cfg.Account == "" {
 		cfg.Account = "1234567890123456"
+	}
+	if cfg.Keys == 0 {
+		cfg.Keys = cfg.Seed
 	}
 	c := &Cloud{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0)), keys: map[string]key{}, nonces: map[string]bool{}}
 

@@ -87,6 +87,10 @@ func (c *Cloud) putEvents(ctx context.Context, input json.RawMessage) (json.RawM
 	return reply.Body, nil
 }
 
+// Completed is the pattern of the events by which ECS tells that a snapshot is
+// done.
+const Completed = `{"source":["acs.ecs"],"type":["ecs:Snapshot:CreateSnapshotCompleted"]}`
+
 // Listen adds a rule on the default bus whose target is a function. As an
 // asynchronous invocation it is tried three times.
 func (c *Cloud) Listen(rule, pattern string, do func(context.Context, eventbridge.Event) error) error {

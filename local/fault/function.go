@@ -45,6 +45,9 @@ func (a around) Invoke(ctx context.Context, function string, payload json.RawMes
 			return nil, ctx.Err()
 		}
 	}
+	if slices.Contains(kinds, Oversize) {
+		ctx = context.WithValue(ctx, swellKey{}, true)
+	}
 	out, err := a.next.Invoke(ctx, function, payload)
 	if slices.Contains(kinds, Slow) {
 		t := time.NewTimer(a.plan.slowness())
@@ -59,9 +62,20 @@ func (a around) Invoke(ctx context.Context, function string, payload json.RawMes
 		return nil, &runtimeapi.Failed{Type: "Runtime.ExitError", Message: "RequestId: planned Error: Runtime exited with error: signal: killed"}
 	}
 	if slices.Contains(kinds, Oversize) && err == nil {
-		return json.RawMessage(`"` + strings.Repeat("x", oversize) + `"`), nil
+		return Swell(ctx, out), nil
 	}
 	return out, err
+}
+
+type swellKey struct{}
+
+// Swell makes an answer larger than any may be, where that is planned: for who
+// bounds answers himself, so that it happens before he does.
+func Swell(ctx context.Context, out json.RawMessage) json.RawMessage {
+	if planned, _ := ctx.Value(swellKey{}).(bool); planned {
+		return json.RawMessage(`"` + strings.Repeat("x", oversize) + `"`)
+	}
+	return out
 }
 
 // oversize is more than a state's data may be, and less than a function's answer.

@@ -121,6 +121,10 @@ var APIs = []string{
 	"StopInvocation", "TagResources",
 }
 
+// MoreAPIs can be named as well: calls that Alibaba Cloud alone has, and that no
+// step is there for.
+var MoreAPIs = []string{"DescribeInstanceRamRole", "DescribeInstanceTypes", "PutCustomMetric"}
+
 // Operations are what the helper does on a simulated machine, each at the step
 // whose command has it done. They can be named as STEP/OPERATION.
 var Operations = map[string][]string{
@@ -149,13 +153,13 @@ func KindsOf(target string) []Kind {
 		return ofPlugin
 	}
 	step, api, both := strings.Cut(target, "/")
-	if both || slices.Contains(APIs, target) {
+	if both || slices.Contains(APIs, target) || slices.Contains(MoreAPIs, target) {
 		switch {
 		case !both:
 			return ofCall
 		case slices.Contains(Operations[step], api):
 			return slices.Concat(ofMachine, hooks())
-		case !slices.Contains(allSteps, step) || !slices.Contains(APIs, api):
+		case !slices.Contains(allSteps, step) || !slices.Contains(APIs, api) && !slices.Contains(MoreAPIs, api):
 			return nil
 		}
 		kinds := slices.Concat(ofCall, hooks())
@@ -174,7 +178,7 @@ func KindsOf(target string) []Kind {
 		return nil
 	}
 	if slices.Contains(PluginSteps, target) {
-		return slices.Concat(ofFunction, ofMain)
+		return slices.Concat(ofFunction, ofMain, ofWorld)
 	}
 	kinds := slices.Concat(ofFunction, ofMain, ofWorld)
 	if slices.Contains(mainCalls[target], "SendCommand") || target == "precheck" {
@@ -193,7 +197,7 @@ func hooks() []Kind {
 
 func unknownTarget(target string) error {
 	return fmt.Errorf("%q is neither a step (%s) nor a call (%s) nor STEP/CALL or STEP/OPERATION",
-		target, strings.Join(allSteps, ", "), strings.Join(APIs, ", "))
+		target, strings.Join(allSteps, ", "), strings.Join(slices.Concat(APIs, MoreAPIs), ", "))
 }
 
 func unknownKind(target string, kind Kind) error {

@@ -94,7 +94,7 @@ func (r *road) Do(q *http.Request) (*http.Response, error) { return r.to.RoundTr
 func (w *world) aws(signing *wire.Keys) cloud.Config {
 	s := w.schedule.Setup
 	return cloud.Config{
-		Seed: w.schedule.Seed, Keys: keys, Signing: signing, Disks: w.sim, Engine: w.engine, Faults: w.plan, Latency: w.latencies(latencyOfAWS),
+		Seed: w.schedule.Seed, Keys: keys, Signing: signing, Disks: w.sim, Engine: w.engine, Faults: w.plan, Latency: w.latencies(fault.APIs, latencyOfAWS),
 		EC2: ec2.Config{Completion: otherwise(s.Completion, 100*time.Millisecond) + w.about(time.Millisecond),
 			Visible: otherwise(s.Unlisted, time.Second) + w.about(time.Millisecond), Provision: -1},
 		SSM: ssm.Config{Dispatch: w.about(60 * time.Millisecond), Report: w.about(60 * time.Millisecond), Visible: w.about(40 * time.Millisecond)},

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/quiesce/quiesce/local/fault"
@@ -10,12 +11,19 @@ import (
 // Chance draws schedules. Each is drawn from its seed and from the points that
 // calm runs reach, and from nothing else.
 type Chance struct {
-	points map[string][]fault.Fault // all that can be planned, by setup
+	points   map[string][]fault.Fault // all that can be planned, by setup
+	cloud    Cloud
+	strikes  []fault.Kind
+	lateness []time.Duration
 }
 
 // NewChance learns what can go wrong from calm histories.
 func NewChance(calm []*History) *Chance {
-	c := &Chance{points: map[string][]fault.Fault{}}
+	c := &Chance{points: map[string][]fault.Fault{}, strikes: strikes, lateness: lateness}
+	if c.cloud = calm[0].Schedule.Setup.Cloud; c.cloud == Alibaba {
+		c.strikes = slices.DeleteFunc(slices.Clone(strikes), func(k fault.Kind) bool { return Excused(calm[0].Schedule.Setup, "", k) != "" })
+		c.lateness = append(slices.Clone(lateness), 70*time.Second) // it gives a command up after a minute
+	}
 	for _, h := range calm {
 		c.points[kind(h.Schedule.Setup)] = append(c.points[kind(h.Schedule.Setup)], Singles(h)...)
 	}
@@ -36,8 +44,9 @@ func kind(s Setup) string {
 func (c *Chance) Draw(seed uint64) Schedule {
 	d := rand.New(rand.NewPCG(seed, 1))
 	s := Schedule{Seed: seed, Setup: setup(d)}
+	s.Setup.Cloud = c.cloud
 	s.Slowness = among(d, 700*time.Millisecond, 3*time.Second, 12*time.Second, 70*time.Second, 20*time.Minute)
-	s.Lateness = among(d, time.Second, 9*time.Second, 25*time.Second, 45*time.Second)
+	s.Lateness = among(d, c.lateness...)
 	all := c.points[kind(s.Setup)]
 	swarm := map[fault.Kind]bool{}
 	for range 1 + d.IntN(6) {
@@ -57,7 +66,7 @@ func (c *Chance) Draw(seed uint64) Schedule {
 		}
 	}
 	for range among(d, 0, 0, 0, 1, 1, 2, 3) {
-		s.Strikes = append(s.Strikes, Strike{At: moment(d), Kind: strikes[d.IntN(len(strikes))]})
+		s.Strikes = append(s.Strikes, Strike{At: moment(d), Kind: c.strikes[d.IntN(len(c.strikes))]})
 	}
 	return s
 }
@@ -68,6 +77,8 @@ var rare = []fault.Kind{
 	fault.KillHelper, fault.KillGuard, fault.ForeignThaw, fault.ForeignRelease, fault.ForeignFreeze, fault.StopExecution,
 	fault.Reorder, fault.Duplicate, fault.Late, fault.LostReply, fault.CrashAfter, fault.Oversize, fault.AgentRestart, fault.KillSession,
 }
+
+var lateness = []time.Duration{time.Second, 9 * time.Second, 25 * time.Second, 45 * time.Second}
 
 var strikes = []fault.Kind{
 	fault.KillHelper, fault.KillHelper, fault.KillGuard, fault.ForeignThaw, fault.ForeignRelease, fault.ForeignFreeze, fault.StopExecution,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/functions/edge"
@@ -21,6 +22,25 @@ const (
 	AWS     Cloud = ""
 	Alibaba Cloud = "aliyun"
 )
+
+// calls are the other cloud's names for what one cloud's are written down of.
+var calls = map[string]string{
+	"CreateSnapshots": "CreateSnapshotGroup", "SendCommand": "RunCommand", "CancelCommand": "StopInvocation",
+	"GetCommandInvocation": "DescribeInvocationResults", "CreateTags": "TagResources", "SendTaskSuccess": "ReportTaskSucceeded",
+}
+
+// point is a point by the cloud's own name of the call.
+func (c Cloud) point(of string) string {
+	step, call, inside := strings.Cut(of, "/")
+	if own := calls[call]; inside && own != "" && c == Alibaba {
+		return step + "/" + own
+	}
+	return of
+}
+
+// sweeps tells whether an event tells of an execution that was stopped, so that
+// a janitor comes.
+func (c Cloud) sweeps() bool { return c != Alibaba }
 
 // place is what a site has in one cloud: the definition that is deployed there,
 // and how a world's account with the functions in it comes about.

@@ -34,7 +34,7 @@ func (w *world) further(t *truth, h *History, say sayer) {
 		w.quiet(t, h, say)
 	}
 	w.isAskedAgain(t, h, say)
-	if setup.always() != nil && len(h.Schedule.Faults) == 0 {
+	if setup.always() != nil && len(h.Schedule.Faults) == 0 && setup.Cloud.sweeps() {
 		w.isSwept(t, say)
 	}
 }
@@ -121,7 +121,8 @@ func (w *world) isFound(h *History, r *Ended, say sayer) {
 		return
 	}
 	f := h.Hit[0]
-	lost := f.Kind == fault.LostReply && f.Target == "snapshot/CreateSnapshots" || f.Kind == fault.CrashAfter && f.Target == "snapshot"
+	at := w.schedule.Setup.Cloud.point
+	lost := f.Kind == fault.LostReply && f.Target == at("snapshot/CreateSnapshots") || f.Kind == fault.CrashAfter && f.Target == "snapshot"
 	if lost && len(r.Tags) > 0 && r.Verdict.Consistency == "" {
 		say("%s made a set, did not hear of it and threw it away: %s", r.ID, r.Verdict.Reason)
 	}
@@ -135,7 +136,7 @@ func (w *world) isAskedAgain(t *truth, h *History, say sayer) {
 	}
 	f := h.Hit[0]
 	once := f.Target == "thaw" && slices.Contains([]fault.Kind{fault.Fail, fault.Throttle, fault.CrashBefore}, f.Kind) ||
-		f.Target == "thaw/SendCommand" && f.Kind == fault.Throttle || f.Target == "thaw/thaw" && f.Kind == fault.Refuse
+		f.Target == h.Schedule.Setup.Cloud.point("thaw/SendCommand") && f.Kind == fault.Throttle || f.Target == "thaw/thaw" && f.Kind == fault.Refuse
 	for _, x := range t.epochs {
 		if once && x.to-x.from > swept {
 			say("%s was frozen for %s, because one thaw did not come about: %s", x.mount, x.to-x.from, f)

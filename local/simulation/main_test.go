@@ -54,8 +54,16 @@ type Summary struct {
 	RunsPerSecond float64 `json:"runsPerSecond"`
 	Seed          uint64  `json:"seed"`
 
-	Coverage Coverage `json:"coverage,omitempty"` // of a part
-	Parts    []part   `json:"parts,omitempty"`
+	Coverage map[Cloud]Coverage `json:"coverage,omitempty"` // of a part
+	Parts    []part             `json:"parts,omitempty"`
+}
+
+// of is the table of a cloud.
+func (s *Summary) of(c Cloud) Coverage {
+	if s.Coverage[c] == nil {
+		s.Coverage[c] = Coverage{}
+	}
+	return s.Coverage[c]
 }
 
 // part is what one test contributed.
@@ -67,7 +75,7 @@ type part struct {
 }
 
 var (
-	total   = Summary{Coverage: Coverage{}}
+	total   = Summary{Coverage: map[Cloud]Coverage{}}
 	started time.Time
 )
 
@@ -101,7 +109,7 @@ const partOf = "QUIESCE_SIMULATION_PART"
 func divide(n int) (code int) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	sum := Summary{Seed: *from, Coverage: Coverage{}}
+	sum := Summary{Seed: *from, Coverage: map[Cloud]Coverage{}}
 	for i := range n {
 		all.Go(func() {
 			cmd := exec.Command(os.Args[0], append(os.Args[1:], "-shard="+strconv.Itoa(i))...)
@@ -128,7 +136,9 @@ func divide(n int) (code int) {
 					var done Summary
 					whole = json.Unmarshal([]byte(text), &done) == nil
 					sum.Runs, sum.Violations = sum.Runs+done.Runs, sum.Violations+done.Violations
-					sum.Coverage.Merge(done.Coverage)
+					for cloud, table := range done.Coverage {
+						sum.of(cloud).Merge(table)
+					}
 					sum.Parts = merge(sum.Parts, done.Parts)
 				} else if text != "PASS" && text != "" {
 					fmt.Println(text)
@@ -190,7 +200,7 @@ func counted(t *testing.T, h *History) {
 	if len(h.Violations) > 0 {
 		total.Violations++
 	}
-	total.Coverage.Count(h)
+	total.of(h.Schedule.Setup.Cloud).Count(h)
 }
 
 // progress tells how far a long run has come.

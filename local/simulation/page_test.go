@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,21 +32,49 @@ func write(path string, s Summary) error {
 // page renders what a run showed.
 func page(s Summary) string {
 	var b strings.Builder
-	names := map[string]string{"singles": "every single fault at every point", "pairs": "pairs of faults, an even choice of all"}
 	b.WriteString("| what | runs | violations |\n|---|--:|--:|\n")
 	for _, p := range s.Parts {
-		name := names[p.Name]
-		if p.Name == "random" {
-			name = fmt.Sprintf("random schedules, seeds %d to %d", s.Seed, p.Through)
-		}
-		fmt.Fprintf(&b, "| %s | %d | %d |\n", name, p.Runs, p.Violations)
+		fmt.Fprintf(&b, "| %s | %d | %d |\n", named(p, s.Seed), p.Runs, p.Violations)
 	}
 	b.WriteString("\nHow often each kind of fault struck at each step, with the runs' violations after a stroke where there are any.\n`0`: it was planned there, and what came before it kept it from happening. `·`: there is no such thing, see below.\n\n")
-	fmt.Fprintf(&b, "| kind | %s |\n|---|%s\n", strings.Join(fault.Steps, " | "), strings.Repeat("--:|", len(fault.Steps)))
-	for _, k := range s.Coverage.kinds() {
+	if table := s.Coverage[AWS]; table != nil {
+		b.WriteString(tabled(table, AWS))
+	}
+	if table := s.Coverage[Alibaba]; table != nil {
+		b.WriteString("The same in an account of Alibaba Cloud:\n\n" + tabled(table, Alibaba))
+	}
+	return b.String()
+}
+
+// named is what a part did, in words.
+func named(p part, seed uint64) string {
+	kind, cloud, _ := strings.Cut(p.Name, " of ")
+	text := map[string]string{"singles": "every single fault at every point", "pairs": "pairs of faults, an even choice of all"}[kind]
+	if kind == "random" {
+		text = fmt.Sprintf("random schedules, seeds %d to %d", seed, p.Through)
+	}
+	if cloud != "" {
+		text += ", at " + cloud
+	}
+	return text
+}
+
+// stepsOf are the columns of a cloud's table.
+func stepsOf(c Cloud) []string {
+	if c == Alibaba { // which has no janitor
+		return slices.DeleteFunc(slices.Clone(fault.Steps), func(s string) bool { return s == "janitor" })
+	}
+	return fault.Steps
+}
+
+func tabled(table Coverage, c Cloud) string {
+	var b strings.Builder
+	steps := stepsOf(c)
+	fmt.Fprintf(&b, "| kind | %s |\n|---|%s\n", strings.Join(steps, " | "), strings.Repeat("--:|", len(steps)))
+	for _, k := range table.kinds() {
 		row := []string{string(k)}
-		for _, step := range fault.Steps {
-			cell := s.Coverage[step][k]
+		for _, step := range steps {
+			cell := table[step][k]
 			switch {
 			case cell == nil:
 				row = append(row, "·")
@@ -57,8 +86,7 @@ func page(s Summary) string {
 		}
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 	}
-	b.WriteString("\n")
-	return b.String()
+	return b.String() + "\n"
 }
 
 // A field of the table that stays empty has its reason on the page, and a field
@@ -69,16 +97,18 @@ func TestEmptyFieldsHaveReasons(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := site(t)
-	covered := Coverage{}
-	for _, c := range calm(t, s) {
-		for _, f := range Singles(c) {
-			covered.Count(&History{Schedule: Schedule{Faults: []fault.Fault{f}}})
+	for cloud, setups := range map[Cloud][]Setup{AWS: Setups, Alibaba: AlibabaSetups} {
+		covered := Coverage{}
+		for _, c := range calmIn(t, s, setups) {
+			for _, f := range Singles(c) {
+				covered.Count(&History{Schedule: Schedule{Faults: []fault.Fault{f}}})
+			}
 		}
-	}
-	for _, step := range fault.Steps {
-		for _, kind := range covered.kinds() {
-			if empty, why := covered[step][kind] == nil, excused(string(text), step, kind); empty != why {
-				t.Errorf("%s at %s: covered %v, excused %v", kind, step, !empty, why)
+		for _, step := range stepsOf(cloud) {
+			for _, kind := range covered.kinds() {
+				if empty, why := covered[step][kind] == nil, excused(string(text), step, kind); empty != why {
+					t.Errorf("%s at %s %s: covered %v, excused %v", kind, step, cloud, !empty, why)
+				}
 			}
 		}
 	}

@@ -38,6 +38,8 @@ func Excused(s Setup, point string, kind fault.Kind) string {
 	step, at, inside := strings.Cut(point, "/")
 	operation := inside && slices.Contains(fault.Operations[step], at)
 	switch {
+	case s.Cloud == Alibaba && kind == fault.AgentBusy:
+		return "its agent has no workers that others could take up"
 	case !s.Server && kind == fault.KillSession:
 		return "no session holds scripts"
 	case operation && kind == fault.Refuse && slices.Contains([]string{"frozen", "thawed", "copy"}, at):

@@ -67,6 +67,15 @@ var Setups = []Setup{
 	{Name: "given up", Deadline: 20},
 }
 
+// AlibabaSetups are the same in an account of the other cloud.
+var AlibabaSetups = func() []Setup {
+	all := slices.Clone(Setups)
+	for i := range all {
+		all[i].Cloud = Alibaba
+	}
+	return all
+}()
+
 // premise is what has gone wrong already in a setup, and at which steps and
 // calls that shows: the others are tried where nothing has.
 type premise struct {
@@ -84,17 +93,19 @@ var premises = map[string]premise{
 
 // always are the faults that belong to a setup.
 func (s Setup) always() []fault.Fault {
-	if p, ok := premises[s.Name]; ok {
-		return []fault.Fault{p.fault}
+	p, ok := premises[s.Name]
+	if !ok {
+		return nil
 	}
-	return nil
+	p.fault.Target = s.Cloud.point(p.fault.Target)
+	return []fault.Fault{p.fault}
 }
 
 // concerns tells whether a point is one to try in this setup.
 func (s Setup) concerns(point string) bool {
 	p, has := premises[s.Name]
 	step, _, _ := strings.Cut(point, "/")
-	return !has || slices.Contains(p.at, step) || slices.Contains(p.at, point)
+	return !has || slices.ContainsFunc(p.at, func(at string) bool { return at == step || s.Cloud.point(at) == point })
 }
 
 // policy is what the setup asks of the workflow.
@@ -126,6 +137,7 @@ func (s Setup) String() string {
 			parts = append(parts, fmt.Sprintf(format, args...))
 		}
 	}
+	add(s.Cloud != AWS, "%s", s.Cloud)
 	add(s.Server, "server")
 	add(s.Bare, "nothing to quiesce")
 	add(!s.Bare && !s.Server, "scripts")

@@ -58,7 +58,12 @@ func judged(t *testing.T, s *Site, h *History) {
 // calm lives through every setup with nothing going wrong.
 func calm(t *testing.T, s *Site) (all []*History) {
 	t.Helper()
-	for _, setup := range Setups {
+	return calmIn(t, s, Setups)
+}
+
+func calmIn(t *testing.T, s *Site, setups []Setup) (all []*History) {
+	t.Helper()
+	for _, setup := range setups {
 		h := live(t, s, Schedule{Seed: 1, Setup: setup}, false)
 		judged(t, s, h)
 		if v := h.Runs[0].Verdict; setup.always() == nil && (v == nil || string(v.Outcome) != "completed") {
@@ -79,10 +84,15 @@ func measured(name string, do func() (through uint64)) {
 // TestSingles tries every kind of fault at every point of every setup. A fault
 // that was planned there and did not happen has shown nothing.
 func TestSingles(t *testing.T) {
+	singles(t, "singles", Setups)
+}
+
+func singles(t *testing.T, name string, setups []Setup) {
+	t.Helper()
 	s := site(t)
-	measured("singles", func() uint64 {
+	measured(name, func() uint64 {
 		i := 0
-		for _, c := range calm(t, s) {
+		for _, c := range calmIn(t, s, setups) {
 			for _, f := range Singles(c) {
 				if i++; !mine(i) {
 					continue
@@ -101,12 +111,18 @@ func TestSingles(t *testing.T) {
 // TestPairs tries two faults at a time: all pairs of kinds at steps, or an even
 // choice of them.
 func TestPairs(t *testing.T) {
+	both(t, "pairs", Setups, *pairs)
+}
+
+// both tries at most so many pairs; -1: all.
+func both(t *testing.T, name string, setups []Setup, most int) {
+	t.Helper()
 	s := site(t)
-	measured("pairs", func() uint64 {
-		all := Pairs(calm(t, s))
+	measured(name, func() uint64 {
+		all := Pairs(calmIn(t, s, setups))
 		step := 1
-		if *pairs >= 0 {
-			step = max(1, len(all)/max(*pairs, 1))
+		if most >= 0 {
+			step = max(1, len(all)/max(most, 1))
 		}
 		for i := 0; i < len(all); i += step {
 			if mine(i / step) {
@@ -119,13 +135,19 @@ func TestPairs(t *testing.T) {
 
 // TestRandom lives through random schedules.
 func TestRandom(t *testing.T) {
-	s := site(t)
 	n := *many
 	if n == 0 {
 		n = ciSeeds
 	}
-	measured("random", func() (through uint64) {
-		chance := NewChance(calm(t, s))
+	chosen(t, "random", Setups, n)
+}
+
+// chosen lives through n schedules that chance draws.
+func chosen(t *testing.T, name string, setups []Setup, n int) {
+	t.Helper()
+	s := site(t)
+	measured(name, func() (through uint64) {
+		chance := NewChance(calmIn(t, s, setups))
 		began := time.Now()
 		last := began
 		for i := range n {
@@ -151,8 +173,12 @@ func TestSimulation(t *testing.T) {
 	if *seed == 0 {
 		t.Skip("-seed=N names no seed")
 	}
+	setups := Setups
+	if *abroad {
+		setups = AlibabaSetups
+	}
 	s := site(t)
-	h := live(t, s, NewChance(calm(t, s)).Draw(*seed), true)
+	h := live(t, s, NewChance(calmIn(t, s, setups)).Draw(*seed), true)
 	for _, line := range h.Timeline {
 		t.Log(line)
 	}
@@ -166,9 +192,14 @@ func TestTheSameSeedIsTheSameHistory(t *testing.T) {
 	if raced {
 		t.Skip("the race detector has the scheduler choose at random; `make test` runs this without it")
 	}
+	twice(t, Setups, 25)
+}
+
+// twice lives through the schedules of n seeds two times each.
+func twice(t *testing.T, setups []Setup, n uint64) {
+	t.Helper()
 	s := site(t)
-	chance := NewChance(calm(t, s))
-	n := uint64(25)
+	chance := NewChance(calmIn(t, s, setups))
 	if *many > 0 {
 		n = uint64(*many)
 	}

@@ -37,7 +37,8 @@ func Deploy(change func(definition string) string) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Site{map[Cloud]*place{AWS: aws}}, nil
+	alibaba, err := onAlibaba()
+	return &Site{map[Cloud]*place{AWS: aws, Alibaba: alibaba}}, err
 }
 
 // timeouts are the functions', the janitor's included.

@@ -105,9 +105,9 @@ func (w *world) about(d time.Duration) time.Duration {
 }
 
 // latencies gives every API a latency of its own.
-func (w *world) latencies(known map[string]time.Duration) map[string]time.Duration {
+func (w *world) latencies(apis []string, known map[string]time.Duration) map[string]time.Duration {
 	of := map[string]time.Duration{}
-	for _, api := range fault.APIs {
+	for _, api := range apis {
 		of[api] = w.about(otherwise(known[api], 60*time.Millisecond))
 	}
 	return of

@@ -63,9 +63,10 @@ func canonical(params url.Values) string {
 	return strings.Join(parts, "&")
 }
 
-func encode(s string) string {
-	return strings.NewReplacer("+", "%20", "*", "%2A", "%7E", "~").Replace(url.QueryEscape(s))
-}
+func encode(s string) string { return strictly.Replace(url.QueryEscape(s)) }
+
+// strictly is where the signature's encoding differs from a form's.
+var strictly = strings.NewReplacer("+", "%20", "*", "%2A", "%7E", "~")
 
 // HeaderSignature is the one that EventBridge wants in a request's header: over
 // its method, type, date and every header of Alibaba Cloud's own.

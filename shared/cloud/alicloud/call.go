@@ -2,8 +2,9 @@ package alicloud
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"time"
@@ -45,12 +46,19 @@ func again(ctx context.Context, do func() error) error {
 			return err
 		}
 		select {
-		case <-time.After(pause/2 + rand.N(pause/2)):
+		case <-time.After(pause/2 + drawn(pause/2)):
 		case <-ctx.Done():
 			return err
 		}
 		pause = min(2*pause, maxPause)
 	}
+}
+
+// drawn is a chance of less than d.
+func drawn(d time.Duration) time.Duration {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // which never fails
+	return time.Duration(binary.BigEndian.Uint64(b[:]) % uint64(d))
 }
 
 // once makes one attempt on the wire. sent tells that the request was handed to
