@@ -251,6 +251,7 @@ const (
 	TagConsistency = "quiesce:consistency"
 	TagReason      = "quiesce:reason"
 	TagFrozenMs    = "quiesce:frozen-ms"
+	TagMounts      = "quiesce:mounts" // where the volume's filesystems were mounted: atlas.PlacesTag
 	TagApp         = "AppConsistent"
 	TagFs          = "FsConsistent"
 	TagTest        = "quiesce:restore-test" // how the last restore test of the set ended

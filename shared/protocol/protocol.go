@@ -24,6 +24,9 @@ const (
 	Probe  Verb = "probe"   // see whether the tripwires are still blocked
 	Thaw   Verb = "thaw"    // thaw in reverse, release the application, bring the evidence home
 	Status Verb = "status"  // what the session knows, changing nothing
+
+	Recover Verb = "recover" // bring a set's attached disks to life; of a restore or its test, not of a run's session
+	Unmount Verb = "unmount" // take away what a Recover with Keep has mounted; nothing there is no error
 )
 
 // Request is one verb for one run. NotAfter is on the instance's wall clock:
@@ -37,6 +40,8 @@ type Request struct {
 	DryRun   *DryRunRequest `json:"dryRun,omitempty"`
 	Begin    *BeginRequest  `json:"begin,omitempty"`
 	Thaw     *ThawRequest   `json:"thaw,omitempty"`
+
+	Recover *RecoverRequest `json:"recover,omitempty"`
 }
 
 // DryRunRequest asks whether a run could be held here.
@@ -118,6 +123,8 @@ type Reply struct {
 	Error    *Failure     `json:"error,omitempty"`
 	DryRun   *DryRunReply `json:"dryRun,omitempty"`
 	Evidence *Evidence    `json:"evidence,omitempty"`
+
+	Recover *RecoverReply `json:"recover,omitempty"`
 }
 
 // Failure is a fault as it crosses from the instance.

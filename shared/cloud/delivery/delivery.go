@@ -24,7 +24,7 @@ type Parameters struct {
 }
 
 var (
-	verb   = regexp.MustCompile(`^(dry-run|begin|freeze|probe|thaw|status)$`)
+	verb   = regexp.MustCompile(`^(dry-run|begin|freeze|probe|thaw|status|recover|unmount)$`)
 	base64 = regexp.MustCompile(`^[A-Za-z0-9+/=]*$`)
 	sha256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )

@@ -62,7 +62,7 @@ fetch() {
 # The checksum is read before the window; within it the name is
 # trusted, and nothing is written: this disk may be frozen.
 case $verb in
-  dry-run | begin)
+  dry-run | begin | recover)
     if [ -e "$helper" ]; then
       own "$home"
       own "$dir"
