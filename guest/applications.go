@@ -20,3 +20,7 @@ var applications = map[string]application.New{
 	redis.Kind:      redis.New,
 	mongodb.Kind:    mongodb.New,
 }
+
+// recoverers is the one table of the kinds of which a second server can be
+// started on restored disks.
+var recoverers = map[string]application.Recoverer{}

@@ -38,7 +38,8 @@ func main() {
 
 const usage = `quiesce-guest VERB [BASE64-REQUEST]
 
-VERB is dry-run, begin, freeze, probe, thaw or status. The request is JSON, as
+VERB is dry-run, begin, freeze, probe, thaw or status, or of a restore recover
+or unmount. The request is JSON, as
 the second argument in base64 or else on the standard input. One JSON line
 comes back. QUIESCE_RUN_DIR names the state folder (` + stateDir + `).
 `
@@ -101,6 +102,9 @@ func request(args []string, stdin io.Reader) (protocol.Request, error) {
 	case string(req.Verb) != args[0]:
 		return req, fault.Input("verb", "is %q in the request, %q in the command", req.Verb, args[0])
 	}
+	if req.Verb == protocol.Recover || req.Verb == protocol.Unmount {
+		return req, nil // a recovery checks it, scripts and all
+	}
 	return req, session.Check(req)
 }
 
@@ -129,14 +133,14 @@ func decode(raw []byte, into any) error {
 // the wall clock beside the monotonic one.
 func fit(r protocol.Reply) []byte {
 	for _, shorten := range []func(*protocol.Reply){
-		func(*protocol.Reply) {}, dropBinds, dropRefused, dropWall, dropMounts,
+		func(*protocol.Reply) {}, dropBinds, dropRefused, dropWall, dropMounts, dropFindings, dropRecovered,
 	} {
 		shorten(&r)
 		if raw, err := json.Marshal(r); err == nil && len(raw) < maxReply {
 			return raw
 		}
 	}
-	r.Evidence, r.DryRun = nil, nil
+	r.Evidence, r.DryRun, r.Recover = nil, nil, nil
 	if r.Error == nil {
 		r.Error = protocol.FailureOf(fault.New(fault.Internal, "the reply is longer than %d bytes", maxReply))
 	}

@@ -109,3 +109,30 @@ func TestReplyFits(t *testing.T) {
 		t.Errorf("%d bytes", len(raw))
 	}
 }
+
+// The worst recovery's reply fits, says what it leaves out, and keeps its
+// verdict.
+func TestFitRecovery(t *testing.T) {
+	long := strings.Repeat("x", 240)
+	many := func(n int) (list []string) {
+		for range n {
+			list = append(list, long)
+		}
+		return list
+	}
+	q := protocol.RecoverReply{Problems: many(80), Notes: many(80), Server: &protocol.SecondServer{Kind: "mariadb", Findings: many(9)}, Script: &protocol.CheckedScript{Output: strings.Repeat("x", 2000)}}
+	for range 200 {
+		q.Filesystems = append(q.Filesystems, protocol.Recovered{Origin: strings.Repeat("vol-0123456789abcdef0,", 40), Mount: long, Was: long, How: long, Checked: long, Findings: many(9)})
+	}
+	raw := fit(protocol.Reply{Version: 1, Verb: protocol.Recover, Recover: &q})
+	var got protocol.Reply
+	if err := json.Unmarshal(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(raw) >= maxReply || got.Recover == nil || got.Recover.Untold == 0 || len(got.Recover.Problems) == 0 || got.Error != nil {
+		t.Errorf("got %d bytes, %+v", len(raw), got)
+	}
+	if len(q.Filesystems) != 200 || len(q.Filesystems[0].Findings) != 9 || len(q.Server.Findings) != 9 {
+		t.Error("the recorded reply was changed")
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/guest/linux"
+	"github.com/quiesce/quiesce/guest/recovery"
 	"github.com/quiesce/quiesce/guest/session"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
@@ -33,6 +34,9 @@ func (r *router) route(ctx context.Context, req protocol.Request) protocol.Reply
 	state, err := linux.OpenState(r.dir)
 	if err != nil {
 		return r.failed(req, err)
+	}
+	if req.Verb == protocol.Recover || req.Verb == protocol.Unmount {
+		return newRecovery(state).Handle(ctx, req)
 	}
 	host := newHost(state)
 	helper := session.New(host, session.Options{})
@@ -126,6 +130,10 @@ func (r *router) failed(req protocol.Request, err error) protocol.Reply {
 func newHost(state linux.State) *linux.Host {
 	exe, _ := os.Readlink("/proc/self/exe")
 	return &linux.Host{State: state, Exe: exe, Applications: applications}
+}
+
+func newRecovery(state linux.State) *recovery.Recovery {
+	return &recovery.Recovery{State: state, Recoverers: recoverers}
 }
 
 var errNobody = errors.New("no daemon")

@@ -46,6 +46,12 @@ func OpenState(dir string) (State, error) {
 	return State{dir}, nil
 }
 
+// Own reports whether a file is of the account that this process has.
+func Own(fi fs.FileInfo) bool {
+	st, ok := fi.Sys().(*unixStat)
+	return ok && int(st.Uid) == os.Geteuid()
+}
+
 // The locks of a state folder.
 const (
 	Opening = "lock" // held while a session is opened or recovered

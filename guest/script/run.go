@@ -21,9 +21,10 @@ const MaxOutput = 64 << 10
 type Call struct {
 	Path    string
 	RunID   string
-	Stage   string // pre or post
+	Stage   string // pre or post; check of a recovery
 	Timeout time.Duration
 	Output  string // file that keeps the output's beginning
+	Env     []string
 }
 
 // Run checks the script and runs it. When it does not end in time, or ctx
@@ -40,12 +41,12 @@ func (r Rules) Run(ctx context.Context, c Call) (protocol.ScriptResult, error) {
 		return res, fault.Wrap(fault.ScriptFailed, err, "keeping the output of %s", c.Path)
 	}
 	res.Output = c.Output
-	cmd := &exec.Cmd{Path: file, Args: []string{c.Path}, Dir: "/", Stdout: out, Stderr: out, Env: []string{
+	cmd := &exec.Cmd{Path: file, Args: []string{c.Path}, Dir: "/", Stdout: out, Stderr: out, Env: append([]string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"QUIESCE_RUN_ID=" + c.RunID,
 		"QUIESCE_STAGE=" + c.Stage,
 		fmt.Sprintf("QUIESCE_TIMEOUT_SECONDS=%d", int(c.Timeout.Seconds())),
-	}}
+	}, c.Env...)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	began := time.Now()
 	err = cmd.Start()

@@ -27,13 +27,21 @@ var (
 	device = regexp.MustCompile(`^[0-9]{1,9}:[0-9]{1,9}$`)
 )
 
-// Check refuses a request that is not well formed, naming the field.
-func Check(req protocol.Request) error {
+// CheckHead refuses a request of another helper's, or of no run.
+func CheckHead(req protocol.Request) error {
 	if req.Version != protocol.Version {
 		return fault.Input("version", "is %d, this helper speaks %d", req.Version, protocol.Version)
 	}
 	if !runID.MatchString(req.RunID) {
 		return fault.Input("runId", "must match %s", runID)
+	}
+	return nil
+}
+
+// Check refuses a request that is not well formed, naming the field.
+func Check(req protocol.Request) error {
+	if err := CheckHead(req); err != nil {
+		return err
 	}
 	switch req.Verb {
 	case protocol.DryRun:

@@ -3,10 +3,6 @@
 package atlas
 
 import (
-	"path"
-	"regexp"
-	"strings"
-
 	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
 )
@@ -24,10 +20,10 @@ func New(volumes []run.Volume, mounts []protocol.Mount) Atlas {
 	a := Atlas{bySerial: map[string]string{}, byDevice: map[string]string{}, mounts: map[string]protocol.Mount{}}
 	for _, v := range volumes {
 		for _, s := range v.Serials {
-			a.bySerial[serial(s)] = v.ID
+			a.bySerial[protocol.Serial(s)] = v.ID
 		}
 		if v.Device != "" {
-			a.byDevice[kernelName(v.Device)] = v.ID
+			a.byDevice[protocol.KernelName(v.Device)] = v.ID
 		}
 	}
 	for _, m := range mounts {
@@ -43,9 +39,9 @@ func (a Atlas) Volumes(m protocol.Mount) (ids []string) {
 	seen := map[string]bool{}
 	for range len(a.mounts) + 1 { // a bound, should mounts claim to stand on each other
 		for _, d := range m.Disks {
-			id := a.byDevice[kernelName(d.Name)]
+			id := a.byDevice[protocol.KernelName(d.Name)]
 			if d.Serial != "" {
-				if bySerial := a.bySerial[serial(d.Serial)]; bySerial != "" {
+				if bySerial := a.bySerial[protocol.Serial(d.Serial)]; bySerial != "" {
 					id = bySerial
 				}
 			}
@@ -61,21 +57,4 @@ func (a Atlas) Volumes(m protocol.Mount) (ids []string) {
 		m = on
 	}
 	return ids
-}
-
-func serial(s string) string { return strings.ToLower(strings.ReplaceAll(s, "-", "")) }
-
-var partition = regexp.MustCompile(`^((?:xv|s|v)d[a-z]+)\d+$`)
-
-// kernelName brings the names of one disk together: the provider attaches
-// /dev/sdf or /dev/sda1 where the kernel says xvdf or xvda.
-func kernelName(device string) string {
-	name := path.Base(device)
-	if m := partition.FindStringSubmatch(name); m != nil {
-		name = m[1]
-	}
-	if rest, ok := strings.CutPrefix(name, "sd"); ok {
-		name = "xvd" + rest
-	}
-	return name
 }
