@@ -23,4 +23,8 @@ var applications = map[string]application.New{
 
 // recoverers is the one table of the kinds of which a second server can be
 // started on restored disks.
-var recoverers = map[string]application.Recoverer{}
+var recoverers = map[string]application.Recoverer{
+	"mariadb":       mariadb.Recoverer(),
+	mysql.Kind:      mysql.Recoverer(),
+	postgresql.Kind: postgresql.Recoverer{},
+}

@@ -2,7 +2,13 @@ package application
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
 
+	"github.com/quiesce/quiesce/guest/process"
+	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
@@ -12,8 +18,8 @@ import (
 // pid file and a log in a room of its own, listens on no network, follows
 // nobody, and runs nothing by itself.
 type Recoverer interface {
-	// Find returns the folders directly below or at the given one that look
-	// like a data folder of this kind. It only reads.
+	// Find reports whether a folder looks like a data folder of this kind. It
+	// only reads.
 	Find(folder string) bool
 
 	// Recover starts the server, waits until it has recovered, checks what it
@@ -26,14 +32,64 @@ type Recoverer interface {
 
 // Copy is what a second server is started on.
 type Copy struct {
-	Data   string         // its data folder, where the server it was taken of had it
-	Look   []string       // folders that the copies are mounted at, for what lies outside of Data
-	Room   string         // a short private path outside of the copies
-	Files  protocol.Files // what the run kept for a restore
-	Keep   bool           // the copies are somebody's: nothing more is changed than recovery does
-	Copied func(path string) bool
+	Data   string                 // its data folder, where the server it was taken of had it
+	Look   []string               // folders that the copies are mounted at, for what lies outside of Data
+	Room   string                 // a short private path outside of the copies
+	Files  protocol.Files         // what the run kept for a restore
+	Keep   bool                   // the copies are somebody's: nothing more is changed than recovery does
+	Copied func(path string) bool // a path, all links followed, leads onto a copy
 	Note   func(format string, args ...any)
 
 	// Visit is called while the server runs and answers at the socket.
 	Visit func(ctx context.Context, socket string) error
+}
+
+// Second is the account and the folder of a second server: it runs as the owner
+// of its data, who alone has the folder.
+type Second struct {
+	As  process.Account
+	Dir string
+}
+
+// Settle makes the second server's folder.
+func (c Copy) Settle() (Second, error) {
+	as, err := process.Owner(c.Data)
+	if err != nil {
+		return Second{}, fault.Wrap(fault.Internal, err, "the owner of %s", c.Data)
+	}
+	s := Second{as, filepath.Join(c.Room, "s")}
+	if err := os.Mkdir(s.Dir, 0o700); err != nil {
+		return s, fault.Wrap(fault.Internal, err, "making the second server's folder")
+	}
+	return s, fault.Wrap(fault.Internal, os.Chown(s.Dir, int(as.UID), int(as.GID)), "giving the second server its folder")
+}
+
+// Spec is one of the server's programs, which dies with this process.
+func (s Second) Spec(path string, args ...string) process.Spec {
+	return process.Spec{Account: s.As, Path: path, Args: args, Dir: s.Dir, Env: []string{"TMPDIR=" + s.Dir}, Dies: true}
+}
+
+// Log is where its server writes.
+func (s Second) Log() string { return filepath.Join(filepath.Dir(s.Dir), "server.log") }
+
+// StopLimit is how long a second server may take to stop.
+const StopLimit = time.Minute
+
+// Blame is what a server's log says of its end: the last line that has one of
+// the words, or its last line.
+func Blame(log string, words ...string) string {
+	var said string
+	for line := range strings.Lines(log) {
+		line = strings.TrimSpace(line)
+		for _, w := range words {
+			if strings.Contains(line, w) {
+				said = line
+			}
+		}
+	}
+	if said == "" {
+		lines := strings.Split(strings.TrimSpace(log), "\n")
+		said = lines[len(lines)-1]
+	}
+	return said
 }

@@ -104,3 +104,8 @@ func (a *adapter) Release(ctx context.Context) (map[string]string, error) {
 // Undo has nothing to do: the server released what the session held when its
 // connection ended.
 func (a *adapter) Undo(context.Context, []byte) error { return nil }
+
+// Recoverer starts a second MariaDB.
+func Recoverer() application.Recoverer {
+	return mysqld.Recoverer{Kind: "mariadb", Programs: []string{"mariadbd", "mysqld"}, MariaDB: true}
+}

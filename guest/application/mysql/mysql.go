@@ -174,3 +174,9 @@ func (a *adapter) Release(ctx context.Context) (map[string]string, error) {
 // Undo has nothing to do: the server released what the session held when its
 // connection ended.
 func (a *adapter) Undo(context.Context, []byte) error { return nil }
+
+// Recoverer starts a second MySQL. A newer one leaves the data dictionary as it
+// is, which the server that it was taken of still wants to read.
+func Recoverer() application.Recoverer {
+	return mysqld.Recoverer{Kind: Kind, Programs: []string{"mysqld"}, Options: []string{"--loose-upgrade=NONE", "--loose-mysqlx=OFF", "--loose-secure-file-priv=NULL"}}
+}

@@ -2,12 +2,11 @@ package mariadb
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/quiesce/quiesce/guest/application/mysqld"
 	"github.com/quiesce/quiesce/local/database"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/shared/run"
@@ -84,21 +83,12 @@ func (s *Server) read(ctx context.Context, table string) (c ledger.Contents, pro
 	return c, problems, nil
 }
 
-// check is the server's own check of a table, in the form that reads all of it.
+// check is the server's own check of a table, in the form that reads all of it:
+// a remark counts, for nothing happened to it that would explain one.
 func (s *Server) check(ctx context.Context, table string) (problems []string, err error) {
-	rows, err := s.admin.QueryContext(ctx, fmt.Sprintf("CHECK TABLE %s.%s EXTENDED", schema, table))
-	if err != nil {
-		return nil, err
+	wrong, warned, err := mysqld.CheckTable(ctx, s.admin, schema+"."+table)
+	for _, said := range append(wrong, warned...) {
+		problems = append(problems, fmt.Sprintf("%s: CHECK TABLE says %s", table, said))
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var name, op, kind, text sql.NullString
-		if err := rows.Scan(&name, &op, &kind, &text); err != nil {
-			return nil, err
-		}
-		if !strings.EqualFold(kind.String, "status") || text.String != "OK" {
-			problems = append(problems, fmt.Sprintf("%s: CHECK TABLE says %s: %s", table, kind.String, text.String))
-		}
-	}
-	return problems, rows.Err()
+	return problems, err
 }

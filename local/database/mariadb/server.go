@@ -17,8 +17,8 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/quiesce/quiesce/guest/process"
 	"github.com/quiesce/quiesce/local/database"
-	"github.com/quiesce/quiesce/local/database/process"
 	"github.com/quiesce/quiesce/shared/policy"
 )
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/quiesce/quiesce/local/database/process"
+	"github.com/quiesce/quiesce/guest/process"
 )
 
 const (

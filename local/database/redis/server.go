@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/quiesce/quiesce/local/database/process"
+	"github.com/quiesce/quiesce/guest/process"
 )
 
 // accounts are the server's own, where its package has made it, or anybody's.

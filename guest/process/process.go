@@ -30,6 +30,19 @@ func Lookup(name string) (Account, error) {
 	return Account{uint32(uid), uint32(gid)}, errors.Join(uerr, gerr)
 }
 
+// Owner is the account that owns a file.
+func Owner(path string) (Account, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return Account{}, err
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return Account{}, fmt.Errorf("%s has no owner", path)
+	}
+	return Account{st.Uid, st.Gid}, nil
+}
+
 // Give makes a folder the account's own, and every folder above it one that it
 // can walk through without seeing what else is there.
 func (a Account) Give(dir string) error {
@@ -61,6 +74,7 @@ type Spec struct {
 	Env     []string
 	Log     string          // file that its output is added to
 	Own     func(int) error // told the process id as soon as there is one; may be nil
+	Dies    bool            // with the thread that started it, where the system knows how
 }
 
 func (s Spec) command(ctx context.Context) *exec.Cmd {
@@ -75,6 +89,9 @@ func (s Spec) command(ctx context.Context) *exec.Cmd {
 	}
 	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"}, s.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Chroot: s.Root}
+	if s.Dies {
+		dies(cmd.SysProcAttr)
+	}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: s.Account.UID, Gid: s.Account.GID}
 	}
@@ -139,6 +156,9 @@ func (p *Process) Ready(ctx context.Context, ask func(context.Context) error) er
 		}
 	}
 }
+
+// Exited is closed when the server has ended.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
 
 // said is the end of the log.
 func (p *Process) said() string {
