@@ -27,4 +27,5 @@ var recoverers = map[string]application.Recoverer{
 	"mariadb":       mariadb.Recoverer(),
 	mysql.Kind:      mysql.Recoverer(),
 	postgresql.Kind: postgresql.Recoverer{},
+	redis.Kind:      redis.Recoverer{},
 }

@@ -75,21 +75,24 @@ func (s Second) Log() string { return filepath.Join(filepath.Dir(s.Dir), "server
 // StopLimit is how long a second server may take to stop.
 const StopLimit = time.Minute
 
-// Blame is what a server's log says of its end: the last line that has one of
-// the words, or its last line.
+// Blame is what a server's log says of its end: the first line that has one of
+// the words, or its last line. What the server tells those who ask too early,
+// and that it gives up, explain nothing.
 func Blame(log string, words ...string) string {
-	var said string
+	last := ""
 	for line := range strings.Lines(log) {
-		line = strings.TrimSpace(line)
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		last = line
+		if strings.Contains(line, "starting up") || strings.HasSuffix(line, "Aborting") {
+			continue
+		}
 		for _, w := range words {
 			if strings.Contains(line, w) {
-				said = line
+				return line
 			}
 		}
 	}
-	if said == "" {
-		lines := strings.Split(strings.TrimSpace(log), "\n")
-		said = lines[len(lines)-1]
-	}
-	return said
+	return last
 }

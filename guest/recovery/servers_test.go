@@ -13,9 +13,11 @@ import (
 	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/guest/application/mariadb"
 	"github.com/quiesce/quiesce/guest/application/postgresql"
+	"github.com/quiesce/quiesce/guest/application/redis"
 	"github.com/quiesce/quiesce/local/database"
 	maria "github.com/quiesce/quiesce/local/database/mariadb"
 	postgres "github.com/quiesce/quiesce/local/database/postgresql"
+	keys "github.com/quiesce/quiesce/local/database/redis"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
@@ -71,8 +73,8 @@ func spoil(t *testing.T, path string) {
 	if fi.Size() == 0 {
 		t.Fatalf("%s is empty", path)
 	}
-	for i := range int64(8) {
-		_, err = f.WriteAt([]byte(strings.Repeat("spoiled ", 64)), fi.Size()*i/8/8192*8192+8192+100)
+	for i := int64(1); i < 8; i++ {
+		_, err = f.WriteAt([]byte(strings.Repeat("spoiled ", 64)), fi.Size()*i/8/8192*8192+100)
 		must(t, err)
 	}
 	must(t, f.Close())
@@ -222,4 +224,34 @@ func TestRealMariaDB(t *testing.T) {
 	if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM d.t").Scan(&n); err != nil || n != 5001 {
 		t.Errorf("the original has %d rows, %v", n, err)
 	}
+}
+
+func TestRealRedis(t *testing.T) {
+	if why := keys.Missing(); why != "" {
+		t.Skip("SKIP needs " + why)
+	}
+	kinds := [2]string{"ext4", "ext4"}
+	s := newStand(t, kinds)
+	s.Recoverers = map[string]application.Recoverer{"redis": redis.Recoverer{}}
+	server := &keys.Server{Data: s.mounts[0] + "/redis", Dir: s.dir + "/run", Settings: []string{"appendonly yes", "appendfsync always", "save "}}
+	must(t, server.Start(t.Context()))
+	t.Cleanup(func() { must(t, server.Stop(context.WithoutCancel(t.Context()))) })
+	for i := range 100 {
+		must(t, server.Client().Set(t.Context(), strings.Repeat("k", i+1), "value", 0).Err())
+	}
+	ask := func(disks []protocol.RestoredDisk) *protocol.RecoverRequest {
+		q := s.request(disks...)
+		q.Application.Kind = "redis"
+		return q
+	}
+	reply := s.verdict(ask(s.copies(kinds, nil)), "")
+	if r := reply.Server; !r.Started || r.Data != server.Data || !strings.Contains(r.Checked, "100 keys") || r.Version == "" {
+		t.Errorf("got %+v", r)
+	}
+	must(t, server.Client().Save(t.Context()).Err())
+	s.verdict(ask(s.copies(kinds, func(a, _ string) {
+		must(t, os.RemoveAll(a+"/redis/appendonlydir"))
+		spoil(t, a+"/redis/dump.rdb")
+	})), "redis-check-rdb")
+	s.verdict(ask(s.copies(kinds, func(a, _ string) { spoil(t, found(t, a+"/redis/appendonlydir/*.incr.aof")) })), "it does not start")
 }
