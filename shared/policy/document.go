@@ -30,6 +30,7 @@ type Fleet struct {
 	GroupBudgetSeconds int            `json:"groupBudgetSeconds"`     // 5-300, default 30: with group, from the first quiesce until the last target must be released
 	Notification       []Notification `json:"notification,omitempty"` // empty: nobody is written to; events and metrics are published all the same
 	Retention          Retention      `json:"retention,omitzero"`     // empty: every set is kept
+	RestoreTest        RestoreTest    `json:"restoreTest,omitzero"`   // empty: no set is tested
 }
 
 // Targets finds instances by id or by tag: each one that either finds is a

@@ -42,6 +42,7 @@ func (d Document) complaints(now time.Time) complaints {
 	c.group(d)
 	c.notification(d.Notification)
 	c.retention(d.Retention, now)
+	c.restoreTest(d.RestoreTest, now)
 	return c
 }
 

@@ -77,6 +77,9 @@ func ReadAt(name string, text []byte, now time.Time) (Document, error) {
 	if r.places["retention"] != nil && d.Retention == (Retention{}) {
 		complaints.add("retention", keepsNothing) // decoded, it is as if it were not there
 	}
+	if r.places["restoreTest"] != nil && d.RestoreTest.IsZero() {
+		complaints.add("restoreTest.instance", onNoInstance) // the same
+	}
 	for _, f := range complaints {
 		if !r.spoiled(f.Field) {
 			r.refuse(r.place(f.Field), f.Field, "%s", f.Message)

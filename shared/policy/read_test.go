@@ -43,7 +43,7 @@ var refusals = []struct {
 	{name: "an unknown field", text: "name: x\nfreez:\n  root: allow\n", schema: sees, want: "2:1: freez: is unknown: perhaps freeze"},
 	{name: "an unknown field inside", text: "name: x\nfreeze:\n  timeoutSeconds: 9\n", schema: sees, want: "3:3: freeze.timeoutSeconds: is unknown: wants one of enabled, mounts, deadlineSeconds, root"},
 	{name: "another case", text: "onfailure: fail\n", schema: sees, want: "1:1: onfailure: is unknown: perhaps onFailure"},
-	{name: "a field that is nothing's", text: "frequency: 3\n", schema: sees, want: "1:1: frequency: is unknown: wants one of $schema, name, mode, ramRole, optIn, application, freeze, volumes, onFailure, completion, tags, targets, schedules, maxConcurrency, maxErrors, startLateMinutes, group, groupBudgetSeconds, notification, retention"},
+	{name: "a field that is nothing's", text: "frequency: 3\n", schema: sees, want: "1:1: frequency: is unknown: wants one of $schema, name, mode, ramRole, optIn, application, freeze, volumes, onFailure, completion, tags, targets, schedules, maxConcurrency, maxErrors, startLateMinutes, group, groupBudgetSeconds, notification, retention, restoreTest"},
 
 	{name: "text for a number", text: "application:\n  timeoutSeconds: ten\n", schema: sees, want: `2:19: application.timeoutSeconds: wants a whole number, got "ten"`},
 	{name: "a fraction", text: "application:\n  retries: 1.5\n", schema: sees, want: "2:12: application.retries: wants a whole number, got 1.5"},
@@ -122,6 +122,17 @@ var refusals = []struct {
 	{name: "a retention of zeroes", text: "retention:\n  last: 0\n", want: "1:1: retention: names nothing to keep: wants a number above 0 or an age; leave it out and every set is kept"},
 	{name: "a zone in which nothing is kept", text: "retention: {timezone: Asia/Tokyo}\n", schema: sees, want: "1:12: retention: names nothing to keep: wants a number above 0 or an age; leave it out and every set is kept"},
 
+	{name: "a restore test on no instance", text: "restoreTest: {}\n", schema: sees, want: "1:14: restoreTest.instance: is missing: copies are attached to an instance that is named"},
+	{name: "a restore test on nobody's instance", text: "restoreTest: {instance: db}\n", schema: sees, want: `1:25: restoreTest.instance: wants an instance id such as i-0abc12345678def90, got "db"`},
+	{name: "a restore test of scripts", text: "restoreTest: {instance: i-0abc12345678def90, application: script}\n", schema: sees, want: `1:59: restoreTest.application: wants none, mariadb, mongodb, mysql, postgresql, redis, got "script"`},
+	{name: "a check by a relative path", text: "restoreTest: {instance: i-0abc12345678def90, check: ./check}\n", schema: sees, want: `1:53: restoreTest.check: wants an absolute path, got "./check"`},
+	{name: "a test that has no time", text: "restoreTest: {instance: i-0abc12345678def90, timeLimitMinutes: 4}\n", schema: sees, want: "1:64: restoreTest.timeLimitMinutes: wants 5-360, got 4"},
+	{name: "a limit of an unknown price", text: "restoreTest: {instance: i-0abc12345678def90, costLimit: 2}\n", schema: sees, want: "1:14: restoreTest.pricePerGiBMonth: is missing: a cost is limited by a price that you give"},
+	{name: "a price below nothing", text: "restoreTest: {instance: i-0abc12345678def90, pricePerGiBMonth: -0.1}\n", schema: sees, want: "1:64: restoreTest.pricePerGiBMonth: wants a number such as 2 or 0.05, got -0.1"},
+	{name: "a price in words", text: "restoreTest: {instance: i-0abc12345678def90, pricePerGiBMonth: cheap}\n", schema: sees, want: `1:64: restoreTest.pricePerGiBMonth: wants a number such as 2 or 0.05, got "cheap"`},
+	{name: "a test that never comes", text: "restoreTest: {instance: i-0abc12345678def90, schedule: {expression: cron(0 3 30 2 ? *)}}\n", want: `1:69: restoreTest.schedule.expression: never fires again: no such day or year is to come, got "cron(0 3 30 2 ? *)"`},
+	{name: "a test in an unknown zone", text: "restoreTest: {instance: i-0abc12345678def90, schedule: {expression: cron(0 3 * * ? *), timezone: Mars/Olympus}}\n", want: `1:98: restoreTest.schedule.timezone: wants an IANA time zone such as Europe/Berlin, got "Mars/Olympus", which does not exist`},
+
 	{name: "a zone that does not exist", text: fleet + "schedules:\n  - expression: cron(0 2 * * ? *)\n    timezone: Europe/Berlinn\n", want: `5:15: schedules[0].timezone: wants an IANA time zone such as Europe/Berlin, got "Europe/Berlinn", which does not exist`},
 	{name: "the machine's own zone", text: fleet + "schedules: [{expression: cron(0 2 * * ? *), timezone: Local}]\n", want: `3:55: schedules[0].timezone: wants an IANA time zone such as Europe/Berlin, got "Local", which does not exist`},
 	{name: "a rate with a zone", text: fleet + "schedules: [{expression: rate(1 day), timezone: Asia/Tokyo}]\n", want: "3:49: schedules[0].timezone: is given, but a rate counts hours from its deployment wherever that is: wants cron(...)"},
@@ -189,6 +200,8 @@ var accepted = []string{
 	"retention: {last: 1000}\n",
 	"retention: {last: 3, within: 1y2m3w4d5h, hourly: 24, daily: 7, weekly: 5, monthly: 12, yearly: 10, timezone: Europe/Berlin}\n",
 	"retention: {within: 100y}\n",
+	"restoreTest: {instance: i-0abc12345678def90}\n",
+	"restoreTest: {instance: i-0abc12345678def90, application: mariadb, check: /opt/check, timeLimitMinutes: 360, costLimit: 2.5, pricePerGiBMonth: 0.0952, schedule: {expression: cron(0 5 ? * SUN *), timezone: Europe/Berlin}}\n",
 }
 
 func TestReadTakes(t *testing.T) {

@@ -53,6 +53,8 @@ func (r *reader) value(n ast.Node, t reflect.Type, path string) (any, bool) {
 		return r.text(n, path)
 	case t.Kind() == reflect.Int:
 		return r.number(n, path)
+	case t.Kind() == reflect.Float64:
+		return r.amount(n, path)
 	}
 	if b, ok := n.(*ast.BoolNode); ok {
 		return b.Value, true
@@ -199,6 +201,20 @@ func (r *reader) number(n ast.Node, path string) (any, bool) {
 		return v, err == nil
 	}
 	return r.wrong(n, path, "wants a whole number, got %s", called(n))
+}
+
+// amount is a number of money, as people write one.
+var amount = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})([.][0-9]{1,9})?$`)
+
+func (r *reader) amount(n ast.Node, path string) (any, bool) {
+	switch n := n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		if text := n.GetToken().Value; amount.MatchString(text) {
+			v, err := strconv.ParseFloat(text, 64)
+			return v, err == nil
+		}
+	}
+	return r.wrong(n, path, "wants a number such as 2 or 0.05, got %s", called(n))
 }
 
 var share = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})%?$`)
