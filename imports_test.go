@@ -26,7 +26,8 @@ var (
 	sdks      = join(awsSDK, aliyunSDK, lambdaRT, fcRT)
 	steps     = own("functions/arrange", "functions/await", "functions/edge", "functions/freeze", "functions/pollstatus", "functions/precheck", "functions/prune", "functions/report",
 		"functions/restorecreate", "functions/restoremove", "functions/restoreplan", "functions/restorepower", "functions/restorereport", "functions/restoresettle", "functions/runprescript",
-		"functions/snapshot", "functions/startplugin", "functions/tag", "functions/targets", "functions/thaw", "functions/wake", "functions/watchplugin")
+		"functions/snapshot", "functions/startplugin", "functions/tag", "functions/targets", "functions/thaw", "functions/verifychoose", "functions/verifyclean", "functions/verifymark",
+		"functions/verifyrecover", "functions/verifyreport", "functions/wake", "functions/watchplugin")
 	providers = own("shared/cloud/awscloud", "shared/cloud/alicloud")
 	laptop    = own("local", "cmd", "infra")
 	standIns  = []string{"github.com/go-mysql-org/go-mysql", "github.com/FerretDB/wire"}

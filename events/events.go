@@ -11,7 +11,8 @@ const Source = "quiesce"
 // Detail types. Every run publishes exactly one of Completed, Degraded and
 // Failed; ThawFailed comes beside Failed when a person must act. Every fleet
 // and every group publishes one report besides, and so does every deletion of
-// what a policy's retention does not keep.
+// what a policy's retention does not keep. Every restore test publishes how it
+// ended.
 const (
 	TypeStep       = "Consistent Snapshot Step"
 	TypeCompleted  = "Consistent Snapshot Completed"
@@ -20,6 +21,7 @@ const (
 	TypeThawFailed = "Thaw Failed"
 	TypeFleet      = "Consistent Snapshot Fleet Report"
 	TypeRetention  = "Consistent Snapshot Retention Report"
+	TypeTest       = "Restore Test Completed"
 )
 
 // Event is one entry for the bus. Time is when the thing happened, which may
@@ -133,4 +135,24 @@ type Fate struct {
 	InstanceID string `json:"instanceId"`
 	Fate       string `json:"fate"` // deleted, orphan, left, failed
 	Why        string `json:"why"`
+}
+
+// Test is the detail of TypeTest: a set was restored beside and brought to life,
+// or was not. Its subject is the test's execution and the instance that the set
+// was taken of, both empty where nothing could be chosen.
+type Test struct {
+	Subject
+	Verdict         string   `json:"verdict"` // SUCCESSFUL, FAILED, TIMED_OUT, NOT_TESTED
+	Reason          string   `json:"reason"`
+	Code            string   `json:"code,omitempty"`
+	NextMove        string   `json:"nextMove,omitempty"`
+	SetID           string   `json:"setId"`                 // the run whose set it is
+	TestInstanceID  string   `json:"testInstanceId"`        // where it was brought to life
+	Consistency     string   `json:"consistency,omitempty"` // what was proved of the set when it was taken
+	SnapshotIDs     []string `json:"snapshotIds,omitempty"`
+	RecoverySeconds float64  `json:"recoverySeconds"`    // until the copies had come to life and were checked; 0: they did not get that far
+	Problems        []string `json:"problems,omitempty"` // what the checks found
+	Seconds         float64  `json:"seconds"`            // of the whole test
+	Cost            float64  `json:"cost"`               // of the copies until the time limit, at the policy's price; 0: it gives none
+	Left            []string `json:"left"`               // disks of the test that are there still
 }

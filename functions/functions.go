@@ -27,6 +27,11 @@ import (
 	"github.com/quiesce/quiesce/functions/tag"
 	"github.com/quiesce/quiesce/functions/targets"
 	"github.com/quiesce/quiesce/functions/thaw"
+	"github.com/quiesce/quiesce/functions/verifychoose"
+	"github.com/quiesce/quiesce/functions/verifyclean"
+	"github.com/quiesce/quiesce/functions/verifymark"
+	"github.com/quiesce/quiesce/functions/verifyrecover"
+	"github.com/quiesce/quiesce/functions/verifyreport"
 	"github.com/quiesce/quiesce/functions/wake"
 	"github.com/quiesce/quiesce/functions/watchplugin"
 	"github.com/quiesce/quiesce/shared/cloud"
@@ -35,10 +40,12 @@ import (
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/step"
 	"github.com/quiesce/quiesce/shared/telemetry"
+	"github.com/quiesce/quiesce/shared/verify"
 )
 
 // Deps is what the steps stand on. Metrics receives one line a metric set; nil
-// is allowed. Keeper is for the function alone that deletes.
+// is allowed. Keeper is for the functions that list all sets, of which one alone
+// deletes.
 type Deps struct {
 	Cloud   cloud.Provider
 	Keeper  cloud.Keeper
@@ -59,6 +66,10 @@ var FleetSteps = []string{"resolve-targets", "arrange", "report"}
 // RestoreSteps lists the functions that the restore's workflow calls.
 var RestoreSteps = []string{"restore-plan", "restore-create", "restore-move", "restore-power", "restore-settle", "restore-report"}
 
+// VerifySteps lists the functions that the workflow of a restore test calls
+// besides those of a restore.
+var VerifySteps = []string{"verify-choose", "verify-mark", "verify-recover", "verify-clean", "verify-report"}
+
 // Listeners lists the functions that events start, and no workflow calls.
 var Listeners = []string{"wake"}
 
@@ -66,7 +77,7 @@ var Listeners = []string{"wake"}
 var Chores = []string{"prune"}
 
 // Names lists every function, the steps first.
-var Names = slices.Concat(Steps, FleetSteps, RestoreSteps, Listeners, Chores)
+var Names = slices.Concat(Steps, FleetSteps, RestoreSteps, VerifySteps, Listeners, Chores)
 
 // FlowNames lists every function of Alibaba Cloud.
 var FlowNames = slices.Concat(Steps, PluginSteps, Listeners)
@@ -97,6 +108,11 @@ var Timeouts = map[string]time.Duration{
 	"restore-power":  2 * time.Minute,
 	"restore-settle": 2 * time.Minute,
 	"restore-report": 2 * time.Minute,
+	"verify-choose":  2 * time.Minute,
+	"verify-mark":    2 * time.Minute,
+	"verify-recover": 2 * time.Minute,
+	"verify-clean":   5 * time.Minute, // as a janitor it has nobody who asks again soon
+	"verify-report":  2 * time.Minute,
 }
 
 // Table returns the handler of every function.
@@ -173,6 +189,37 @@ func Table(d Deps) map[string]step.Handler {
 		"restore-report": watch.Measured("restore-report", step.New("restore-report", func(ctx context.Context, in restorereport.Input) (*restore.Verdict, error) {
 			return restorereport.Do(ctx, r, in)
 		})),
+		"verify-choose": watch.Measured("verify-choose", step.New("verify-choose", func(ctx context.Context, in verifychoose.Input) (*verify.Choice, error) {
+			t, err := tester(c)
+			if err != nil {
+				return nil, err
+			}
+			return verifychoose.Do(ctx, t, d.Keeper, in)
+		})),
+		"verify-mark": watch.Measured("verify-mark", step.New("verify-mark", func(ctx context.Context, in verifymark.Input) (*verify.Mark, error) {
+			return verifymark.Do(ctx, c, in)
+		})),
+		"verify-recover": watch.Measured("verify-recover", step.New("verify-recover", func(ctx context.Context, in verifyrecover.Input) (*verify.Recovery, error) {
+			t, err := tester(c)
+			if err != nil {
+				return nil, err
+			}
+			return verifyrecover.Do(ctx, t, in)
+		})),
+		"verify-clean": watch.Measured("verify-clean", step.New("verify-clean", func(ctx context.Context, in verifyclean.Input) (*restore.Progress, error) {
+			t, err := tester(c)
+			if err != nil {
+				return nil, err
+			}
+			return verifyclean.Do(ctx, t, d.Keeper, m, in)
+		})),
+		"verify-report": watch.Measured("verify-report", step.New("verify-report", func(ctx context.Context, in verifyreport.Input) (*verify.Verdict, error) {
+			t, err := tester(c)
+			if err != nil {
+				return nil, err
+			}
+			return verifyreport.Do(ctx, t, m, in)
+		})),
 		"wake": step.Listener("wake", func(ctx context.Context, in wake.Event) (*wake.Output, error) {
 			return wake.Do(ctx, c, in)
 		}),
@@ -180,6 +227,20 @@ func Table(d Deps) map[string]step.Handler {
 			return prune.Do(ctx, d.Keeper, c, m, in)
 		})),
 	}
+}
+
+// tester is the provider as one that can restore what it has taken.
+func tester(c cloud.Provider) (interface {
+	cloud.Provider
+	cloud.Restorer
+}, error) {
+	if t, ok := c.(interface {
+		cloud.Provider
+		cloud.Restorer
+	}); ok {
+		return t, nil
+	}
+	return nil, fault.Input("request", "there is no restore test on this cloud yet")
 }
 
 // tool is the provider as one that has a plug-in.

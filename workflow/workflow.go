@@ -123,6 +123,32 @@ func RestoreMachine(arn func(step string) string) (*asl.Machine, error) {
 	return parse(restoration, map[string]string{}, RestoreFunctions(), arn)
 }
 
+//go:embed verify.asl.json
+var verification string
+
+// Verify returns the definition of a restore test.
+func Verify() string { return verification }
+
+// VerifyFunctions returns every function that the restore test's definition
+// calls: those of a restore beside, and its own.
+func VerifyFunctions() []Function {
+	return []Function{
+		{"verify-choose", "VerifyChooseFunctionArn", 120 * time.Second},
+		{"restore-plan", "RestorePlanFunctionArn", 120 * time.Second},
+		{"verify-mark", "VerifyMarkFunctionArn", 120 * time.Second},
+		{"restore-create", "RestoreCreateFunctionArn", 120 * time.Second},
+		{"restore-move", "RestoreMoveFunctionArn", 120 * time.Second},
+		{"verify-recover", "VerifyRecoverFunctionArn", 120 * time.Second},
+		{"verify-clean", "VerifyCleanFunctionArn", 300 * time.Second},
+		{"verify-report", "VerifyReportFunctionArn", 120 * time.Second},
+	}
+}
+
+// VerifyMachine parses Verify with the ARNs of the functions.
+func VerifyMachine(arn func(step string) string) (*asl.Machine, error) {
+	return parse(verification, map[string]string{}, VerifyFunctions(), arn)
+}
+
 func parse(definition string, with map[string]string, functions []Function, arn func(step string) string) (*asl.Machine, error) {
 	for _, f := range functions {
 		with[f.Arn] = arn(f.Step)

@@ -70,7 +70,7 @@ func look(ctx context.Context, r cloud.Restorer, plan restore.Plan) (*restore.Pr
 // Spec is the request for one disk. The same is asked again whoever asks.
 func Spec(plan restore.Plan, d restore.Disk) cloud.DiskSpec {
 	sum := sha256.Sum256([]byte(plan.RestoreID + " " + d.Snapshot))
-	return cloud.DiskSpec{
+	spec := cloud.DiskSpec{
 		Snapshot: d.Snapshot, Zone: plan.Zone, Kind: d.Kind, SizeGiB: d.SizeGiB, IOPS: d.IOPS, Throughput: d.Throughput,
 		Token: hex.EncodeToString(sum[:]),
 		Tags: map[string]string{
@@ -78,6 +78,10 @@ func Spec(plan restore.Plan, d restore.Disk) cloud.DiskSpec {
 			cloud.TagEnds: strconv.FormatBool(d.Ends), cloud.TagInstance: plan.Target.InstanceID,
 		},
 	}
+	if plan.Scratch {
+		spec.Tags[cloud.TagScratch] = plan.RestoreID
+	}
+	return spec
 }
 
 // mark writes on each disk that makes room what its way back needs, before the

@@ -88,7 +88,7 @@ func (p *planner) beside(set []cloud.Source) error {
 				name, taken[slot(free)] = free, "the disk of "+s.VolumeID
 			}
 		}
-		p.plan.Disks = append(p.plan.Disks, restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: name, SizeGiB: s.SizeGiB, Kind: "gp3", Key: s.Key})
+		p.plan.Disks = append(p.plan.Disks, restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: name, SizeGiB: s.SizeGiB, Kind: "gp3", Key: s.Key, Ends: p.in.Scratch})
 	}
 	return nil
 }

@@ -92,7 +92,10 @@ var PluginSteps = []string{"start-plugin", "watch-plugin"}
 // RestoreSteps are those of a restore.
 var RestoreSteps = []string{"restore-plan", "restore-create", "restore-move", "restore-power", "restore-settle", "restore-report"}
 
-var allSteps = slices.Concat(RestoreSteps, Steps, PluginSteps)
+// VerifySteps are those of a restore test besides.
+var VerifySteps = []string{"verify-choose", "verify-mark", "verify-recover", "verify-clean", "verify-report"}
+
+var allSteps = slices.Concat(RestoreSteps, VerifySteps, Steps, PluginSteps)
 
 // main is the call by which a step does what it is for, on each cloud.
 var mainCalls = map[string][]string{
@@ -171,7 +174,7 @@ func KindsOf(target string) []Kind {
 		}
 		return kinds
 	}
-	if slices.Contains(RestoreSteps, target) {
+	if slices.Contains(RestoreSteps, target) || slices.Contains(VerifySteps, target) {
 		return slices.Concat(ofFunction, []Kind{StopExecution})
 	}
 	if !slices.Contains(allSteps, target) {

@@ -254,9 +254,13 @@ const (
 	TagMounts      = "quiesce:mounts" // where the volume's filesystems were mounted: atlas.PlacesTag
 	TagApp         = "AppConsistent"
 	TagFs          = "FsConsistent"
-	TagTest        = "quiesce:restore-test" // how the last restore test of the set ended
-	TagDeleting    = "quiesce:deleting"     // the deletion of its set has begun, and when; it is no set any more
-	TagOptIn       = "quiesce:opt-in"       // on the instance: it may be commanded
+	TagTest        = "quiesce:restore-test"        // how the last restore test of the set ended
+	TagTestRun     = "quiesce:restore-test-run"    // the execution that tests the set, or did last
+	TagTestBefore  = "quiesce:restore-test-before" // while it is under test: how the test before ended
+	TagTestAt      = "quiesce:restore-test-at"     // when its last test ended
+	TagRecovery    = "quiesce:recovery-seconds"    // how long it took to come to life then
+	TagDeleting    = "quiesce:deleting"            // the deletion of its set has begun, and when; it is no set any more
+	TagOptIn       = "quiesce:opt-in"              // on the instance: it may be commanded
 )
 
 var notInTags = regexp.MustCompile(`[^\p{L}\p{Z}\p{N}_.:/=+\-@]+`)

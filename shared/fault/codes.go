@@ -50,6 +50,7 @@ const (
 	VolumeBusy             Code = "VolumeBusy"
 	RestoreRefused         Code = "RestoreRefused"
 	RestoreTimedOut        Code = "RestoreTimedOut"
+	RestoreTestFailed      Code = "RestoreTestFailed"
 	Internal               Code = "Internal"
 )
 
@@ -106,6 +107,7 @@ var table = map[Code]entry{
 	VolumeBusy:             {true, "Wait; if it lasts, see what on the instance still uses the volume."},
 	RestoreRefused:         {false, "Read the provider's reason in the message, then `quiesce restore --cleanup` what was created."},
 	RestoreTimedOut:        {false, "Look at the named instance or volume in the console; the restore can be rolled back or cleaned up."},
+	RestoreTestFailed:      {false, "Read what the check found. Restore the set beside and look; take a new one and test that."},
 	Internal:               {true, "Report it with the execution's history; the instance was released."},
 }
 

@@ -32,21 +32,15 @@ const delivery = 30 * time.Second
 // exitNotDelivered is what the document answers when it could not fetch the helper.
 const exitNotDelivered = 210
 
-// Ask sends the verb and returns the helper's reply; its error is a fault, the
-// helper's own among them, and comes with whatever reply there was. A verb is
-// idempotent, so that its caller may ask again after any error.
-func Ask(ctx context.Context, agent cloud.Agent, call Call) (protocol.Reply, error) {
-	limit := delivery + call.Execution
-	started := time.Now()
+// Send starts the verb and returns without waiting for it; Read reads its answer
+// out of the command's result.
+func Send(ctx context.Context, agent cloud.Agent, call Call) (commandID string, err error) {
 	call.Request.Version = protocol.Version
-	if call.Expires {
-		call.Request.NotAfter = started.Add(limit + call.ClockSkew).UTC()
-	}
 	body, err := json.Marshal(call.Request)
 	if err != nil {
-		return protocol.Reply{}, fault.Wrap(fault.Internal, err, "encode the %s request", call.Request.Verb)
+		return "", fault.Wrap(fault.Internal, err, "encode the %s request", call.Request.Verb)
 	}
-	id, err := agent.Send(ctx, cloud.Command{
+	return agent.Send(ctx, cloud.Command{
 		InstanceID:    call.InstanceID,
 		Asset:         call.Asset,
 		Verb:          string(call.Request.Verb),
@@ -55,6 +49,18 @@ func Ask(ctx context.Context, agent cloud.Agent, call Call) (protocol.Reply, err
 		ExecutionSecs: int(call.Execution.Seconds()),
 		Comment:       "quiesce " + string(call.Request.Verb) + " " + call.Request.RunID,
 	})
+}
+
+// Ask sends the verb and returns the helper's reply; its error is a fault, the
+// helper's own among them, and comes with whatever reply there was. A verb is
+// idempotent, so that its caller may ask again after any error.
+func Ask(ctx context.Context, agent cloud.Agent, call Call) (protocol.Reply, error) {
+	limit := delivery + call.Execution
+	started := time.Now()
+	if call.Expires {
+		call.Request.NotAfter = started.Add(limit + call.ClockSkew).UTC()
+	}
+	id, err := Send(ctx, agent, call)
 	if err != nil {
 		return protocol.Reply{}, err
 	}
@@ -69,10 +75,12 @@ func Ask(ctx context.Context, agent cloud.Agent, call Call) (protocol.Reply, err
 		}
 		return protocol.Reply{}, err
 	}
-	return read(call.Request, call.InstanceID, result)
+	return Read(call.Request, call.InstanceID, result)
 }
 
-func read(asked protocol.Request, instance string, result cloud.Result) (protocol.Reply, error) {
+// Read takes the helper's reply out of the result of its command; its error is a
+// fault, the helper's own among them.
+func Read(asked protocol.Request, instance string, result cloud.Result) (protocol.Reply, error) {
 	var reply protocol.Reply
 	text := strings.TrimSpace(result.Stdout)
 	switch err := json.Unmarshal([]byte(text), &reply); {

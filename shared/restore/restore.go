@@ -61,8 +61,9 @@ type Request struct {
 	// AcceptCrashConsistent is the explicit yes to a set of which nothing more
 	// was proved.
 	AcceptCrashConsistent bool         `json:"acceptCrashConsistent,omitempty"`
-	DryRun                bool         `json:"dryRun,omitempty"` // plan, touch nothing
-	OptIn                 policy.OptIn `json:"optIn,omitzero"`   // the tag without which an instance is not touched
+	DryRun                bool         `json:"dryRun,omitempty"`  // plan, touch nothing
+	Scratch               bool         `json:"scratch,omitempty"` // for a restore test: the disks are deleted after it
+	OptIn                 policy.OptIn `json:"optIn,omitzero"`    // the tag without which an instance is not touched
 }
 
 // Actions.
@@ -93,6 +94,8 @@ func (r Request) Check() error {
 		return fault.Input("request.mode", "wants %s or %s, got %q", Volumes, InPlace, r.Mode)
 	case !r.IsRestore() && (r.Mode != "" || r.InstanceID != "" || r.Zone != "" || len(r.Devices) > 0 || r.AcceptCrashConsistent):
 		return fault.Input("request.action", "%s wants the restore's id alone", r.Action)
+	case r.Scratch && r.Mode != Volumes:
+		return fault.Input("request.scratch", "is for the mode %s: a test takes nothing from an instance", Volumes)
 	case r.Mode == InPlace && len(r.Devices) > 0:
 		return fault.Input("request.devices", "is for the mode %s: in place each disk gets the name of the one that it replaces", Volumes)
 	}
@@ -122,15 +125,16 @@ type Plan struct {
 	SetID     string     `json:"setId,omitempty"` // the run whose set it is
 	Target    run.Target `json:"target"`
 	Zone      string     `json:"zone"`
-	Disks     []Disk     `json:"disks"`          // made or to be made
-	Old       []Old      `json:"old"`            // taken off, or to be; nothing is left out of a disk that was
-	Stops     bool       `json:"stops"`          // the instance is stopped on the way
-	Starts    bool       `json:"starts"`         // and started again: it was running
-	Proved    string     `json:"proved"`         // the set's consistency
-	Because   string     `json:"because"`        // and the reason
-	CostHint  string     `json:"costHint"`       // in a sentence
-	Steps     []string   `json:"steps"`          // what happens, in sentences
-	Next      []string   `json:"next,omitempty"` // what is the operator's to do
+	Disks     []Disk     `json:"disks"`             // made or to be made
+	Old       []Old      `json:"old"`               // taken off, or to be; nothing is left out of a disk that was
+	Scratch   bool       `json:"scratch,omitempty"` // the disks are a restore test's
+	Stops     bool       `json:"stops"`             // the instance is stopped on the way
+	Starts    bool       `json:"starts"`            // and started again: it was running
+	Proved    string     `json:"proved"`            // the set's consistency
+	Because   string     `json:"because"`           // and the reason
+	CostHint  string     `json:"costHint"`          // in a sentence
+	Steps     []string   `json:"steps"`             // what happens, in sentences
+	Next      []string   `json:"next,omitempty"`    // what is the operator's to do
 	Warnings  []string   `json:"warnings,omitempty"`
 	Record    run.Record `json:"record"`
 }

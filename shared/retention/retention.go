@@ -45,10 +45,12 @@ const (
 	Running    Test = "VALIDATING"
 	Successful Test = "SUCCESSFUL"
 	TestFailed Test = "FAILED"
+	TimedOut   Test = "TIMED_OUT" // which says nothing of the set
 )
 
-// good reports a set that can be restored: only such a set fills a period.
-func (s Set) good() bool { return s.Marked == 0 && s.restorable() }
+// Good reports a set that can be restored: only such a set fills a period, and
+// only such a set is picked for a restore test.
+func (s Set) Good() bool { return s.Marked == 0 && s.restorable() }
 
 // restorable reports a set whose members would make a good one.
 func (s Set) restorable() bool {
@@ -115,7 +117,7 @@ type judge struct {
 func (j *judge) decide(series []*Decision) {
 	var good []*Decision
 	for _, d := range series {
-		if d.good() && !d.TakenAt.After(j.now) { // one from the future would push others out
+		if d.Good() && !d.TakenAt.After(j.now) { // one from the future would push others out
 			good = append(good, d)
 		}
 	}

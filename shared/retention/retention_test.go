@@ -211,7 +211,7 @@ func sound(t *testing.T, seed uint64, rule policy.Retention, now time.Time, deci
 		if !d.Keep && (d.Orphan || len(d.Held) > 0 || d.State == run.Pending || d.Test == Running || d.Foreign || d.TakenAt.After(now)) {
 			t.Errorf("seed %d: %s must stay: %s", seed, d.RunID, d)
 		}
-		if d.good() && !d.TakenAt.After(now) && (best[d.InstanceID] == nil || d.Consistency.Rank() > best[d.InstanceID].Consistency.Rank()) {
+		if d.Good() && !d.TakenAt.After(now) && (best[d.InstanceID] == nil || d.Consistency.Rank() > best[d.InstanceID].Consistency.Rank()) {
 			best[d.InstanceID] = &decisions[i]
 		}
 	}

@@ -36,6 +36,13 @@ const (
 	SetsKept           = "SetsKept"
 	SetsDeleted        = "SetsDeleted"
 	SetsOrphaned       = "SetsOrphaned"
+
+	RestoreTestSuccessful = "RestoreTestSuccessful"
+	RestoreTestFailed     = "RestoreTestFailed"
+	RestoreTestTimedOut   = "RestoreTestTimedOut"
+	RestoreTestNotDone    = "RestoreTestNotDone"     // it was refused, or could not be carried out
+	RestoreTestRecovery   = "RestoreTestRecovery"    // in seconds
+	RestoreTestLeft       = "RestoreTestScratchLeft" // disks of a test that are there after it
 )
 
 // Metric is one value; Unit is CloudWatch's word, Count when empty.

@@ -1,0 +1,156 @@
+// Package verifyrecover lets the helper on the test instance bring the copies to
+// life: it sends one command and, asked again, looks how far that is.
+package verifyrecover
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/atlas"
+	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/helper"
+	"github.com/quiesce/quiesce/shared/protocol"
+	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/verify"
+)
+
+// Input is what is tested, where the copies are, and how it stood at the last
+// look, null before the command was sent.
+type Input struct {
+	Choice verify.Choice    `json:"choice"`
+	Plan   restore.Plan     `json:"plan"`
+	Before *verify.Recovery `json:"before"`
+}
+
+// Check refuses an input without a choice and a plan.
+func (in Input) Check() error { return errors.Join(in.Choice.Check(), in.Plan.Check()) }
+
+// Cloud is what the step asks of a provider.
+type Cloud interface {
+	cloud.Agent
+	cloud.Assets
+	Instance(ctx context.Context, id string) (cloud.Instance, error)
+	FindSet(ctx context.Context, runID string) ([]cloud.TaggedSnapshot, error)
+	MarkDisks(ctx context.Context, ids []string, tags map[string]string) error
+}
+
+// least is the time without which nothing is begun, taking is what the helper
+// needs to take everything away once its time is over, and patience how much
+// longer its answer is waited for.
+const (
+	least    = 30 * time.Second
+	taking   = time.Minute
+	patience = 2 * time.Minute
+)
+
+// Do sends or looks. Codes: those of the agent and of the helper's own reply;
+// RestoreTimedOut and CommandTimedOut when the time limit has passed.
+func Do(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
+	started := time.Now()
+	r := in.Before
+	var err error
+	if r == nil {
+		r, err = send(ctx, c, in)
+	} else {
+		r, err = look(ctx, c, in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
+	return r, nil
+}
+
+// request is what the helper is asked, but for the copies themselves.
+func request(in Input, left time.Duration) protocol.Request {
+	return protocol.Request{Verb: protocol.Recover, RunID: in.Choice.TestID, NotAfter: in.Choice.Deadline, Recover: &protocol.RecoverRequest{
+		At: "/run/quiesce/test", Application: protocol.Application{Kind: in.Choice.Application}, Check: in.Choice.Script,
+		TimeoutSeconds: min(int(left.Seconds()), protocol.MaxRecoverSeconds),
+	}}
+}
+
+func send(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
+	left := time.Until(in.Choice.Deadline)
+	if left < least {
+		return nil, fault.New(fault.RestoreTimedOut, "the copies were attached too late: the time limit is %s", in.Choice.Deadline.Format(time.RFC3339))
+	}
+	asked := request(in, left)
+	var err error
+	if asked.Recover.Disks, err = copies(ctx, c, in); err != nil {
+		return nil, err
+	}
+	asset, err := c.Helper(ctx, in.Choice.Helper.Arch)
+	if err != nil {
+		return nil, err
+	}
+	sent := time.Now()
+	id, err := helper.Send(ctx, c, helper.Call{
+		InstanceID: in.Plan.Target.InstanceID, Asset: asset, Request: asked, Execution: time.Duration(asked.Recover.TimeoutSeconds)*time.Second + taking,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Whoever cleans up after an execution that was stopped ends it by this.
+	ids := make([]string, len(asked.Recover.Disks))
+	for i, d := range asked.Recover.Disks {
+		ids[i] = d.ID
+	}
+	if err := c.MarkDisks(ctx, ids, map[string]string{cloud.TagCommand: id}); err != nil {
+		cloud.GiveUp(ctx, c, in.Plan.Target.InstanceID, id)
+		return nil, err
+	}
+	return &verify.Recovery{State: restore.Pending, CommandID: id, SentAt: sent}, nil
+}
+
+// copies are the disks as the helper is to find them on the instance.
+func copies(ctx context.Context, c Cloud, in Input) ([]protocol.RestoredDisk, error) {
+	host, err := c.Instance(ctx, in.Plan.Target.InstanceID)
+	if err != nil {
+		return nil, err
+	}
+	set, err := c.FindSet(ctx, in.Choice.SetID)
+	if err != nil {
+		return nil, err
+	}
+	places := map[string][]protocol.Place{}
+	for _, s := range set {
+		places[s.VolumeID], _ = atlas.Places(s.Tags[cloud.TagMounts]) // what is left out is looked for
+	}
+	var disks []protocol.RestoredDisk
+	for _, v := range host.Volumes {
+		if origin := v.Tags[cloud.TagOrigin]; v.Tags[cloud.TagScratch] == in.Choice.TestID {
+			disks = append(disks, protocol.RestoredDisk{ID: v.ID, Origin: origin, Serials: v.Serials, Device: v.Device, Places: places[origin]})
+		}
+	}
+	if len(disks) != len(in.Plan.Disks) {
+		return nil, fault.New(fault.VolumeBusy, "%d of %d copies are seen on %s", len(disks), len(in.Plan.Disks), host.ID)
+	}
+	return disks, nil
+}
+
+// look asks once for the command's end, and gives it up past the time limit.
+func look(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
+	r := *in.Before
+	result, err := c.Result(ctx, in.Plan.Target.InstanceID, r.CommandID)
+	switch {
+	case err != nil:
+		return nil, err
+	case !result.Done && time.Now().After(in.Choice.Deadline.Add(patience)):
+		cloud.GiveUp(ctx, c, in.Plan.Target.InstanceID, r.CommandID)
+		return nil, fault.New(fault.CommandTimedOut, "the helper on %s has not answered by the time limit, %s", in.Plan.Target.InstanceID, in.Choice.Deadline.Format(time.RFC3339))
+	case !result.Done:
+		return &r, nil
+	}
+	reply, err := helper.Read(request(in, 0), in.Plan.Target.InstanceID, result)
+	if err != nil {
+		return nil, err
+	}
+	if reply.Recover == nil {
+		return nil, fault.New(fault.CommandFailed, "the helper on %s says nothing of the copies", in.Plan.Target.InstanceID)
+	}
+	r.State, r.Reply = restore.Done, reply.Recover
+	return &r, nil
+}
