@@ -56,9 +56,11 @@ type account struct {
 	janitors atomic.Int32 // how often the janitor has thawed
 	faults   *fault.Plan
 	endpoint string
-	machine  string // the state machine's ARN
-	restorer string // the ARN of the restore's
-	halted   func() // what becomes of the machine when its instance is stopped; nil for nothing
+	machine  string       // the state machine's ARN
+	restorer string       // the ARN of the restore's
+	verifier string       // and of the restore test's
+	cleaners atomic.Int32 // how often the janitor has cleaned up after a restore test
+	halted   func()       // what becomes of the machine when its instance is stopped; nil for nothing
 	sfn      *sfn.Client
 	ec2      *awsec2.Client
 	stop     context.CancelFunc
@@ -130,7 +132,7 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 		return fmt.Errorf("the definition: %w", err)
 	}
 	a.machine = a.engine.Deploy(machineName, []byte(workflow.Snapshot()), m, a.cloud.Tasks(a.lambda))
-	if err := a.deployRestore(); err != nil {
+	if err := errors.Join(a.deployRestore(), a.deployVerify()); err != nil {
 		return err
 	}
 	a.faults.On(fault.StopExecution, func(context.Context) {

@@ -24,7 +24,13 @@ const theSet = "run-1"
 // of whose disks ends with it.
 func inRestore(t *testing.T, faults []string, test func(w *world)) {
 	t.Helper()
-	inWorld(t, setting{faults: faults}, func(w *world) {
+	inRestoring(t, setting{faults: faults}, test)
+}
+
+// inRestoring is inRestore in a world of another kind.
+func inRestoring(t *testing.T, s setting, test func(w *world)) {
+	t.Helper()
+	inWorld(t, s, func(w *world) {
 		w.halted = func() {
 			w.halted = nil
 			w.must(w.writer.Stop(w.Context()))

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -46,6 +47,7 @@ type setting struct {
 	completion         time.Duration       // of a set
 	unlisted           time.Duration       // how long a new set is missing from lists
 	skew               time.Duration       // of the instance's wall clock
+	provision          time.Duration       // of a new disk
 	definition         func(string) string // changes it before it is deployed
 }
 
@@ -126,7 +128,7 @@ func newWorld(t *testing.T, s setting) *world {
 	w := &world{T: t, simStage: stage, setting: s, told: &hearing{Machine: stage.sim, verbs: map[string][]protocol.Verb{}}}
 	w.account = &account{faults: plan, engine: engine.New(engine.Config{})}
 	w.cloud = cloud.New(cloud.Config{
-		Disks: stage.sim, Engine: w.engine, Faults: plan, EC2: ec2.Config{Completion: s.completion, Visible: s.unlisted, Provision: -1, Stopped: w.halt},
+		Disks: stage.sim, Engine: w.engine, Faults: plan, EC2: ec2.Config{Completion: s.completion, Visible: s.unlisted, Provision: cmp.Or(s.provision, -1), Stopped: w.halt},
 	})
 	for kind, do := range stage.hooks() {
 		plan.On(kind, do)
@@ -169,7 +171,7 @@ func (w *world) install() {
 			AssetBucket: bucket, Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: checksum(helper)}},
 			Bus: busName, Document: document, DocumentHash: checksum([]byte(awscloud.Document())),
 		})
-		step := functions.Table(functions.Deps{Cloud: provider, Metrics: logOf{w, name}})[name]
+		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: logOf{w, name}})[name]
 		w.local.Handlers[name] = func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
 			const margin = 500 * time.Millisecond // as the edge to Lambda keeps it
 			deadline, _ := ctx.Deadline()
@@ -191,6 +193,7 @@ func (w *world) install() {
 	w.must(err)
 	w.account.machine = w.engine.Deploy(machineName, []byte(text), m, w.cloud.Tasks(w.lambda))
 	w.must(w.deployRestore())
+	w.must(w.deployVerify())
 	w.must(w.listen())
 }
 
@@ -246,7 +249,8 @@ func (w *world) watch() {
 func (w *world) stopAll() {
 	running, _ := w.engine.List(machineName, engine.Running)
 	restoring, _ := w.engine.List(restorerName, engine.Running)
-	for _, e := range append(running, restoring...) {
+	testing, _ := w.engine.List(verifierName, engine.Running)
+	for _, e := range slices.Concat(running, restoring, testing) {
 		_, _ = w.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
 	}
 }

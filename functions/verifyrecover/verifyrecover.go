@@ -46,6 +46,9 @@ const (
 	patience = 2 * time.Minute
 )
 
+// at is where the helper mounts copies, in a namespace that nobody else sees.
+const at = "/run/quiesce-test"
+
 // Do sends or looks. Codes: those of the agent and of the helper's own reply;
 // RestoreTimedOut and CommandTimedOut when the time limit has passed.
 func Do(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
@@ -64,10 +67,11 @@ func Do(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
 	return r, nil
 }
 
-// request is what the helper is asked, but for the copies themselves.
+// request is what the helper is asked, but for the copies themselves. It needs no
+// not-after: a command that comes late finds no copies.
 func request(in Input, left time.Duration) protocol.Request {
-	return protocol.Request{Verb: protocol.Recover, RunID: in.Choice.TestID, NotAfter: in.Choice.Deadline, Recover: &protocol.RecoverRequest{
-		At: "/run/quiesce/test", Application: protocol.Application{Kind: in.Choice.Application}, Check: in.Choice.Script,
+	return protocol.Request{Verb: protocol.Recover, RunID: in.Choice.TestID, Recover: &protocol.RecoverRequest{
+		At: at, Application: protocol.Application{Kind: in.Choice.Application}, Check: in.Choice.Script,
 		TimeoutSeconds: min(int(left.Seconds()), protocol.MaxRecoverSeconds),
 	}}
 }

@@ -27,6 +27,7 @@ const (
 type image struct {
 	kind    string
 	settled bool // its log has nothing to recover
+	damaged bool
 	bytes   int64
 	files   map[string][]byte
 }

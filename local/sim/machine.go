@@ -64,6 +64,8 @@ type Machine struct {
 	full        bool // there is no room for records
 	off         bool // it has no power, or is being taken away
 	boots       int
+	recovering  chan struct{}             // held by the one that works on copies
+	recovered   map[string]protocol.Reply // by run
 }
 
 var (
@@ -87,6 +89,7 @@ func New(config Config) *Machine {
 		volumes: map[string]*volume{}, snapshots: map[string]image{}, filesystems: map[string]*filesystem{},
 		records: map[string][]byte{}, guardThaws: map[string]session.Thawed{},
 		scripts: map[string]func(context.Context, session.Script) error{}, documents: map[string]Document{},
+		recovering: make(chan struct{}, 1), recovered: map[string]protocol.Reply{},
 	}
 }
 
@@ -197,7 +200,13 @@ func (m *Machine) Execute(ctx context.Context, cmd instance.Command) instance.Re
 	if p == nil {
 		return instance.Result{ExitCode: -1}
 	}
-	go func() { answered <- helper.Handle(ctx, req) }() // which ends with its process
+	go func() { // which ends with its process
+		if req.Verb == protocol.Recover {
+			answered <- m.recovery(ctx, req)
+			return
+		}
+		answered <- helper.Handle(ctx, req)
+	}()
 	select {
 	case r := <-answered:
 		m.tell(Event{Kind: Answered, Run: req.RunID, Text: string(req.Verb) + ": " + said(r)})
