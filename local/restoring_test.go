@@ -24,11 +24,10 @@ const theSet = "run-1"
 // of whose disks ends with it.
 func inRestore(t *testing.T, faults []string, test func(w *world)) {
 	t.Helper()
-	inRestoring(t, setting{faults: faults}, test)
+	inRestoreOf(t, setting{faults: faults}, test)
 }
 
-// inRestoring is inRestore in a world of another kind.
-func inRestoring(t *testing.T, s setting, test func(w *world)) {
+func inRestoreOf(t *testing.T, s setting, test func(w *world)) {
 	t.Helper()
 	inWorld(t, s, func(w *world) {
 		w.halted = func() {

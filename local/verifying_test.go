@@ -35,7 +35,7 @@ func inTest(t *testing.T, faults []string, test func(w *world)) {
 // inTesting is inTest in a world of another kind.
 func inTesting(t *testing.T, s setting, test func(w *world)) {
 	t.Helper()
-	inRestoring(t, s, func(w *world) {
+	inRestoreOf(t, s, func(w *world) {
 		w.relabel(theSet, port.TagPolicy, nightly)
 		test(w)
 	})

@@ -43,11 +43,12 @@ import (
 // nothing goes wrong.
 type setting struct {
 	faults             []string
-	slowness, lateness time.Duration       // of the faults of these kinds
-	completion         time.Duration       // of a set
-	unlisted           time.Duration       // how long a new set is missing from lists
-	skew               time.Duration       // of the instance's wall clock
-	provision          time.Duration       // of a new disk
+	slowness, lateness time.Duration // of the faults of these kinds
+	completion         time.Duration // of a set
+	unlisted           time.Duration // how long a new set is missing from lists
+	skew               time.Duration // of the instance's wall clock
+	provision          time.Duration // of a new disk
+	latency            map[string]time.Duration
 	definition         func(string) string // changes it before it is deployed
 }
 
@@ -128,7 +129,7 @@ func newWorld(t *testing.T, s setting) *world {
 	w := &world{T: t, simStage: stage, setting: s, told: &hearing{Machine: stage.sim, verbs: map[string][]protocol.Verb{}}}
 	w.account = &account{faults: plan, engine: engine.New(engine.Config{})}
 	w.cloud = cloud.New(cloud.Config{
-		Disks: stage.sim, Engine: w.engine, Faults: plan, EC2: ec2.Config{Completion: s.completion, Visible: s.unlisted, Provision: cmp.Or(s.provision, -1), Stopped: w.halt},
+		Disks: stage.sim, Engine: w.engine, Faults: plan, Latency: s.latency, EC2: ec2.Config{Completion: s.completion, Visible: s.unlisted, Provision: cmp.Or(s.provision, -1), Stopped: w.halt},
 	})
 	for kind, do := range stage.hooks() {
 		plan.On(kind, do)

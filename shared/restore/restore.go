@@ -61,9 +61,12 @@ type Request struct {
 	// AcceptCrashConsistent is the explicit yes to a set of which nothing more
 	// was proved.
 	AcceptCrashConsistent bool         `json:"acceptCrashConsistent,omitempty"`
-	DryRun                bool         `json:"dryRun,omitempty"`  // plan, touch nothing
-	Scratch               bool         `json:"scratch,omitempty"` // for a restore test: the disks are deleted after it
-	OptIn                 policy.OptIn `json:"optIn,omitzero"`    // the tag without which an instance is not touched
+	DryRun                bool         `json:"dryRun,omitempty"` // plan, touch nothing
+	OptIn                 policy.OptIn `json:"optIn,omitzero"`   // the tag without which an instance is not touched
+
+	// Scratch is for a restore test: the disks are marked as its own, end with
+	// the instance, and are deleted after it.
+	Scratch bool `json:"scratch,omitempty"`
 }
 
 // Actions.
@@ -125,18 +128,19 @@ type Plan struct {
 	SetID     string     `json:"setId,omitempty"` // the run whose set it is
 	Target    run.Target `json:"target"`
 	Zone      string     `json:"zone"`
-	Disks     []Disk     `json:"disks"`             // made or to be made
-	Old       []Old      `json:"old"`               // taken off, or to be; nothing is left out of a disk that was
-	Scratch   bool       `json:"scratch,omitempty"` // the disks are a restore test's
-	Stops     bool       `json:"stops"`             // the instance is stopped on the way
-	Starts    bool       `json:"starts"`            // and started again: it was running
-	Proved    string     `json:"proved"`            // the set's consistency
-	Because   string     `json:"because"`           // and the reason
-	CostHint  string     `json:"costHint"`          // in a sentence
-	Steps     []string   `json:"steps"`             // what happens, in sentences
-	Next      []string   `json:"next,omitempty"`    // what is the operator's to do
+	Disks     []Disk     `json:"disks"`          // made or to be made
+	Old       []Old      `json:"old"`            // taken off, or to be; nothing is left out of a disk that was
+	Stops     bool       `json:"stops"`          // the instance is stopped on the way
+	Starts    bool       `json:"starts"`         // and started again: it was running
+	Proved    string     `json:"proved"`         // the set's consistency
+	Because   string     `json:"because"`        // and the reason
+	CostHint  string     `json:"costHint"`       // in a sentence
+	Steps     []string   `json:"steps"`          // what happens, in sentences
+	Next      []string   `json:"next,omitempty"` // what is the operator's to do
 	Warnings  []string   `json:"warnings,omitempty"`
 	Record    run.Record `json:"record"`
+
+	Scratch bool `json:"scratch,omitempty"` // the disks are a restore test's
 }
 
 // Check refuses a plan that no planning step has made.
