@@ -29,6 +29,7 @@ var kinds = map[string]struct {
 	events.TypeThawFailed: {events.Thaw{}, "thaw-failed.json"},
 	events.TypeFleet:      {events.Fleet{}, "fleet-report.json"},
 	events.TypeRetention:  {events.Retention{}, "retention-report.json"},
+	events.TypeTest:       {events.Test{}, "restore-test.json"},
 }
 
 // envelope is an event as a subscriber gets it.
@@ -175,6 +176,11 @@ func TestSchemasRefuse(t *testing.T) {
 		"a set of another fate":      {"retention-report", func(_, d map[string]any) { d["lines"].([]any)[0].(map[string]any)["fate"] = "lost" }},
 		"a set without a reason":     {"retention-report", func(_, d map[string]any) { d["lines"].([]any)[0].(map[string]any)["why"] = "" }},
 		"minus one set":              {"retention-report", func(_, d map[string]any) { d["deleted"] = -1 }},
+		"a test of another verdict":  {"restore-test-successful", func(_, d map[string]any) { d["verdict"] = "PASSED" }},
+		"a success without seconds":  {"restore-test-successful", func(_, d map[string]any) { d["recoverySeconds"] = 0 }},
+		"a success with problems":    {"restore-test-successful", func(_, d map[string]any) { d["problems"] = []any{"a hole"} }},
+		"a failure without a code":   {"restore-test-failed", func(_, d map[string]any) { delete(d, "code") }},
+		"a test that lists nothing":  {"restore-test-failed", func(_, d map[string]any) { delete(d, "left") }},
 		"a mount that is no path":    {"thaw-failed", func(_, d map[string]any) { d["mounts"] = []any{"data"} }},
 	} {
 		event := decode(t, all[c.fixture])
@@ -233,6 +239,7 @@ func TestRules(t *testing.T) {
 		"step-failed":  {"step-failed", "step-lost"},
 		"fleet":        {"fleet-with-errors", "group-completed"},
 		"orphans":      {"retention-report"},
+		"not-restored": {"restore-test-failed", "restore-test-not-tested"},
 	} {
 		rule, ok := rules[name]
 		if !ok {

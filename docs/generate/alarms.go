@@ -24,6 +24,11 @@ var moves = map[string]string{
 	"notifications-undelivered": "See whether the topic lets `events.amazonaws.com` publish.",
 	"completions-undelivered":   "Nothing, for the run; see the log of `wake` for why.",
 	"retention-undelivered":     "The log of `prune` and its last event name the set and the code; the next day tries again by itself.",
+	"restore-test-failed":       "[A restore test that failed](#a-restore-test-that-failed).",
+	"restore-test-timed-out":    "[A restore test that failed](#a-restore-test-that-failed): what it waited for, and whether `timeLimitMinutes` is enough for it.",
+	"restore-test-not-done":     "The code in the event, in the [table below](#fault-codes): nothing is known of the set until the next test.",
+	"restore-test-scratch-left": "[Copies that are left](#copies-that-are-left).",
+	"tests-undelivered":         "[Copies that are left](#copies-that-are-left); the message is the execution's event, or a start that did not happen.",
 	"orphaned":                  "`quiesce sets` says of each one why. What is not wanted is deleted by hand, all members of it.",
 	"missed-<policy>":           "See whether the rule or the schedule is enabled, then the executions of `start` and `fleet`.",
 }

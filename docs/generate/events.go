@@ -22,6 +22,7 @@ var when = map[string]string{
 	"TypeThawFailed": "it is not known that the instance was let go, or the application was not released: act now",
 	"TypeFleet":      "a fleet or a group has ended",
 	"TypeRetention":  "a policy's sets were gone through, and what is not kept was deleted",
+	"TypeTest":       "a restore test has ended, whatever its verdict",
 }
 
 // entries are the structs that stand in a list of a detail, by its field.

@@ -41,6 +41,13 @@ var means = map[string]string{
 	"SetsKept":           "sets of a policy that its retention keeps, when it was applied",
 	"SetsDeleted":        "sets that were deleted",
 	"SetsOrphaned":       "sets that are kept, and that a person must look at",
+
+	"RestoreTestSuccessful": "a set that was restored beside and came to life",
+	"RestoreTestFailed":     "one that did not",
+	"RestoreTestTimedOut":   "a restore test that did not end within its time limit",
+	"RestoreTestNotDone":    "one that was refused, or could not be carried out: it says nothing of the set",
+	"RestoreTestRecovery":   "from the first look for the copies on the test instance to the end of the last check",
+	"RestoreTestLeft":       "disks of a restore test that are there after it",
 }
 
 func metrics(root string) (string, error) {
@@ -53,8 +60,8 @@ func metrics(root string) (string, error) {
 		each(files, func(n ast.Node) {
 			switch n := n.(type) {
 			case *ast.CallExpr:
-				if last(n.Fun) == "Millis" && len(n.Args) > 0 {
-					units[last(n.Args[0])] = "Milliseconds"
+				if unit := map[string]string{"Millis": "Milliseconds", "Seconds": "Seconds"}[last(n.Fun)]; unit != "" && len(n.Args) > 0 {
+					units[last(n.Args[0])] = unit
 				}
 			case *ast.SelectorExpr:
 				if last(n.X) == "telemetry" && means[n.Sel.Name] != "" && step != "" && !slices.Contains(by[n.Sel.Name], step) {

@@ -90,6 +90,9 @@ func open(t *testing.T) *account {
 	m, err = workflow.RestoreMachine(a.FunctionARN)
 	must(err)
 	a.engine.Deploy("quiesce-restore", []byte(workflow.Restore()), m, a.Tasks(local))
+	m, err = workflow.VerifyMachine(a.FunctionARN)
+	must(err)
+	a.engine.Deploy("quiesce-verify", []byte(workflow.Verify()), m, a.Tasks(local))
 	must(a.sim.Create(t.Context(), "vol-0da7a000000000001", 1<<30, ""))
 	device, err := a.sim.Attach(t.Context(), "vol-0da7a000000000001")
 	must(err)
@@ -108,8 +111,8 @@ func (a *account) close() {
 	_ = a.sim.Close()
 }
 
-// run takes one set, through every step of the workflow, restores it in place
-// and has the old disk back.
+// run takes one set, through every step of the workflow, restores it in place,
+// has the old disk back, and tests the set.
 func (a *account) run(t *testing.T) {
 	t.Helper()
 	a.execute(t, "quiesce-snapshot", runID, request)
@@ -117,6 +120,7 @@ func (a *account) run(t *testing.T) {
 	a.execute(t, "quiesce-restore", restore, `{"runId":"`+runID+`","mode":"in-place","acceptCrashConsistent":true}`)
 	a.execute(t, "quiesce-restore", restore+"-back", `{"action":"rollback","runId":"`+restore+`"}`)
 	a.execute(t, "quiesce-restore", restore+"-cleanup", `{"action":"cleanup","runId":"`+restore+`"}`)
+	a.execute(t, "quiesce-verify", "verify-2026-11-03", `{"policy":{"name":"nightly","restoreTest":{"instance":"`+instance+`"}}}`)
 }
 
 func (a *account) execute(t *testing.T, machine, name, input string) {
@@ -152,7 +156,7 @@ func TestEveryFunctionTakesItsSample(t *testing.T) {
 		defer a.close()
 		a.run(t)
 		if *update {
-			for _, step := range slices.Concat(functions.Steps, functions.RestoreSteps) {
+			for _, step := range slices.Concat(functions.Steps, functions.RestoreSteps, functions.VerifySteps) {
 				var text bytes.Buffer
 				if err := json.Indent(&text, a.given[step], "", "  "); err != nil {
 					t.Fatalf("%s: %v", step, err)

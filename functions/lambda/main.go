@@ -4,7 +4,7 @@
 //
 //	_HANDLER                     precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag, wake,
 //	                             resolve-targets, arrange, report, prune, or restore- with plan, create, move, power,
-//	                             settle or report
+//	                             settle or report, or verify- with choose, mark, recover, clean or report
 //	QUIESCE_DOCUMENT             name or ARN of the command document
 //	QUIESCE_DOCUMENT_HASH        its SHA-256 in hex; empty: its content is not pinned
 //	QUIESCE_BUS                  name or ARN of the event bus; empty: the account's default bus
@@ -60,8 +60,11 @@ func serve(ctx context.Context, getenv func(string) string, log io.Writer) (lamb
 	if !ok {
 		return nil, fmt.Errorf("the handler %q is no step; it must be one of %s", name, strings.Join(functions.Names, ", "))
 	}
-	if name == "thaw" {
+	switch name {
+	case "thaw":
 		step = janitor(step)
+	case "verify-clean":
+		step = testJanitor(step)
 	}
 	return handler{edge.Lambda(step)}, nil
 }

@@ -39,7 +39,7 @@ func janitor(ctx context.Context, c Cloud, shelf Shelf, metrics *telemetry.Metri
 
 // conclude tells how the test ended, unless its report has done so.
 func conclude(ctx context.Context, c Cloud, shelf Shelf, metrics *telemetry.Metrics, in Input, asked verify.Request) error {
-	set, err := tested(ctx, c, shelf, in.Run.ID, asked)
+	set, err := tested(ctx, c, shelf, in, asked)
 	if err != nil {
 		return err
 	}
@@ -57,14 +57,12 @@ func conclude(ctx context.Context, c Cloud, shelf Shelf, metrics *telemetry.Metr
 		v.Choice = &verify.Choice{SetID: first[cloud.TagRun], Policy: first[cloud.TagPolicy], InstanceID: first[cloud.TagInstance], SnapshotIDs: cloud.IDs(set)}
 		asked.Policy.Name = first[cloud.TagPolicy]
 	}
-	event := v.Event(in.Run, asked)
-	detail := event.Detail.(events.Test)
+	detail := v.Detail(in.Run, asked)
 	detail.NextMove = v.Next[0]
-	event.Detail, event.Time = detail, time.Now()
-	if err := c.Publish(ctx, []events.Event{event}); err != nil {
+	if err := c.Publish(ctx, []events.Event{{Type: events.TypeTest, Time: time.Now(), Resources: detail.SnapshotIDs, Detail: detail}}); err != nil {
 		return err
 	}
-	metrics.Emit(asked.Policy.Name, "verify-clean", in.Run.ID, v.Measures()...)
+	metrics.Emit(asked.Policy.Name, "verify-clean", in.Run.ID, telemetry.Count(telemetry.RestoreTestNotDone), telemetry.Metric{Name: telemetry.RestoreTestLeft})
 	if v.Choice == nil {
 		slog.Info("no set carries the mark of the test", "run", in.Run.ID)
 		return nil
@@ -73,13 +71,17 @@ func conclude(ctx context.Context, c Cloud, shelf Shelf, metrics *telemetry.Metr
 }
 
 // tested finds the set that the test has marked; none is not an error.
-func tested(ctx context.Context, c Cloud, shelf Shelf, testID string, asked verify.Request) (set []cloud.TaggedSnapshot, err error) {
+func tested(ctx context.Context, c Cloud, shelf Shelf, in Input, asked verify.Request) (set []cloud.TaggedSnapshot, err error) {
 	if asked.RunID != "" {
 		if set, err = c.FindSet(ctx, asked.RunID); err != nil {
 			return nil, err
 		}
 	} else {
-		stock, err := shelf.Stored(ctx, asked.Policy.Name)
+		name := asked.Policy.Name
+		if len(in.Request) == 0 || string(in.Request) == "null" {
+			name = "" // of any: the event came without the execution's input
+		}
+		stock, err := shelf.Stored(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -87,5 +89,5 @@ func tested(ctx context.Context, c Cloud, shelf Shelf, testID string, asked veri
 			set = append(set, s.TaggedSnapshot)
 		}
 	}
-	return slices.DeleteFunc(set, func(s cloud.TaggedSnapshot) bool { return s.Tags[cloud.TagTestRun] != testID }), nil
+	return slices.DeleteFunc(set, func(s cloud.TaggedSnapshot) bool { return s.Tags[cloud.TagTestRun] != in.Run.ID }), nil
 }

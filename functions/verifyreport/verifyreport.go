@@ -68,15 +68,29 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ve
 	}
 	v.Seconds = time.Since(in.Run.StartedAt).Seconds()
 	v.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
-	event := v.Event(in.Run, verify.Read(in.Request))
-	switch err := c.Publish(ctx, []events.Event{event}); {
+	detail := v.Detail(in.Run, verify.Read(in.Request))
+	switch err := c.Publish(ctx, []events.Event{{Type: events.TypeTest, Time: v.Record.EndedAt, Resources: detail.SnapshotIDs, Detail: detail}}); {
 	case err != nil && in.Attempt < insist:
 		return nil, err
 	case err != nil:
 		slog.Error("the verdict was not published", "run", in.Run.ID, "verdict", v.Result, "error", err)
 	}
-	metrics.Emit(event.Detail.(events.Test).Policy, "verify-report", in.Run.ID, v.Measures()...)
+	metrics.Emit(detail.Policy, "verify-report", in.Run.ID, measures(v)...)
 	return v, nil
+}
+
+// verdicts are the metrics of how tests end.
+var verdicts = map[retention.Test]string{
+	retention.Successful: telemetry.RestoreTestSuccessful, retention.TestFailed: telemetry.RestoreTestFailed,
+	retention.TimedOut: telemetry.RestoreTestTimedOut, verify.NotTested: telemetry.RestoreTestNotDone,
+}
+
+func measures(v *verify.Verdict) []telemetry.Metric {
+	list := []telemetry.Metric{telemetry.Count(verdicts[v.Result]), {Name: telemetry.RestoreTestLeft, Value: float64(len(v.Left))}}
+	if v.RecoverySeconds > 0 {
+		list = append(list, telemetry.Seconds(telemetry.RestoreTestRecovery, v.RecoverySeconds))
+	}
+	return list
 }
 
 // remains notes what of the test is there still.

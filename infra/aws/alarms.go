@@ -57,6 +57,22 @@ func (d *deployment) makeAlarms() error {
 			means: "A run ended without a set that can be restored. Its last event names the reason and the next move.",
 		},
 		{
+			id: "RestoreTestFailed", name: "restore-test-failed", query: count(telemetry.RestoreTestFailed), period: 5 * time.Minute, periods: 1,
+			means: "A set was restored beside and did not come to life. It is kept, and counts as no good one any more; the event says what was found.",
+		},
+		{
+			id: "RestoreTestTimedOut", name: "restore-test-timed-out", query: count(telemetry.RestoreTestTimedOut), period: 5 * time.Minute, periods: 1,
+			means: "A restore test did not end within its time limit: nothing is known of the set. The event says what it waited for.",
+		},
+		{
+			id: "RestoreTestNotDone", name: "restore-test-not-done", query: count(telemetry.RestoreTestNotDone), period: 5 * time.Minute, periods: 1,
+			means: "A restore test was refused or could not be carried out: nothing is known of the set. The event names the reason and the next move.",
+		},
+		{
+			id: "RestoreTestScratchLeft", name: "restore-test-scratch-left", query: ofMetric("MAX", telemetry.RestoreTestLeft), period: 5 * time.Minute, periods: 1,
+			means: "Disks of a restore test are there after it, and cost until they are deleted. The event names them; the janitor tries again for an hour.",
+		},
+		{
 			id: "Orphaned", name: "orphaned", query: ofMetric("MAX", telemetry.SetsOrphaned), period: time.Hour, periods: 1,
 			means: "Sets are kept that nobody can vouch for: judged by no run, with a member missing, or with a failed restore test. `quiesce sets` names them and says why.",
 		},
@@ -86,6 +102,7 @@ var undelivered = map[string]string{
 	"schedules":     "A scheduled start was not delivered within the policy's limit: that run was missed.",
 	"notifications": "Somebody was not told how a run ended.",
 	"retention":     "What a policy no longer keeps could not be deleted: it costs storage until somebody has looked.",
+	"tests":         "A restore test was not started, or the copies of one that broke off could not be taken away.",
 	"completions":   "The end of a set was not passed on; its run finds out by polling, later.",
 }
 

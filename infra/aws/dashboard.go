@@ -53,6 +53,13 @@ func (d *deployment) makeDashboard() error {
 			total(telemetry.PreScriptFailed, "pre-scripts failed", blue), total(telemetry.PostScriptFailed, "post-scripts failed", amber),
 			total(telemetry.ThawFailed, "thaws failed", red)).stacked(),
 	)
+	row(6,
+		d.chart("Restore tests: what they say of the sets", "tests",
+			total(telemetry.RestoreTestSuccessful, "successful", green), total(telemetry.RestoreTestFailed, "failed", red),
+			total(telemetry.RestoreTestTimedOut, "timed out", amber), total(telemetry.RestoreTestNotDone, "not done", grey)).stacked(),
+		d.chart("Recovery: how long a set took to come to life", "Seconds",
+			perPolicy(telemetry.RestoreTestRecovery, "Maximum", "max", blue)),
+	)
 	row(7, d.lastRuns())
 	body := d.stack.ToJsonString(map[string]any{"start": "-P7D", "periodOverride": "inherit", "widgets": page}, nil)
 	awscloudwatch.NewCfnDashboard(d.stack, jsii.String("Dashboard"), &awscloudwatch.CfnDashboardProps{

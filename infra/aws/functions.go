@@ -82,6 +82,11 @@ var purpose = map[string]string{
 	"restore-power":   "stops and starts the instance of a restore in place",
 	"restore-settle":  "lets the old disks go, or deletes what a restore has made",
 	"restore-report":  "says how a restore ended, by what is there",
+	"verify-choose":   "picks the set of a restore test, and refuses what cannot be tested",
+	"verify-mark":     "says on a set that it is under test",
+	"verify-recover":  "has the copies of a set brought to life on the test instance",
+	"verify-clean":    "takes away what a restore test has made; the janitor too",
+	"verify-report":   "says how a restore test ended",
 }
 
 func memoryOf(step string) float64 {

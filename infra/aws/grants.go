@@ -111,13 +111,7 @@ var readDocuments = grant{
 // grants is what each step may do, and no more: TestGrantsAreWhatTheCodeCalls
 // derives the operations from the code and compares.
 var grants = map[string][]grant{
-	"precheck": slices.Concat(command, []grant{describe, lookAtSnapshots, publish, documents, readDocuments,
-		{
-			sid: "AskAfterAgent", actions: []string{"ssm:DescribeInstanceInformation"}, on: []string{"*"}, when: here,
-			why: "Systems Manager lists agents of the whole account or not at all.",
-		},
-		{sid: "HandOutHelper", actions: []string{"s3:GetObject"}, on: []string{"{helper-amd64}", "{helper-arm64}"}},
-	}),
+	"precheck":      slices.Concat(command, []grant{describe, lookAtSnapshots, publish, documents, readDocuments, askAfterAgent, handOutHelper}),
 	"run-prescript": slices.Concat(command, []grant{documents}),
 	"freeze":        command,
 	"snapshot": {
@@ -177,6 +171,16 @@ var grants = map[string][]grant{
 		{sid: "EndOwnDisks", actions: []string{"ec2:DetachVolume", "ec2:DeleteVolume", "ec2:DeleteTags"}, on: []string{anyDisk}, when: ofRestore, why: ownDisks},
 	},
 	"restore-report": {describe},
+	"verify-choose":  {describe, lookAtSnapshots, askAfterAgent, handOutHelper},
+	"verify-mark":    {lookAtSnapshots, label},
+	"verify-recover": slices.Concat(command, []grant{describe, lookAtSnapshots, handOutHelper,
+		{sid: "NoteTheCommand", actions: []string{"ec2:CreateTags"}, on: []string{anyDisk}, when: ofTest, why: scratch},
+	}),
+	"verify-clean": {lookAtDisks, lookAtSnapshots, label, publish, parkFailures, endCommand,
+		{sid: "DetachFromOptedIn", actions: []string{"ec2:DetachVolume"}, on: []string{anyInstance}, when: optedIn, why: byTag},
+		{sid: "EndTheTestsOwn", actions: []string{"ec2:DetachVolume", "ec2:DeleteVolume"}, on: []string{anyDisk}, when: ofTest, why: scratch},
+	},
+	"verify-report": {lookAtDisks, lookAtSnapshots, label, publish},
 	"wake": {answer, parkFailures,
 		{sid: "FindToken", actions: []string{"s3:GetObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},
 		// Without it S3 denies what is not there, and most sets are nobody's here.
@@ -221,6 +225,24 @@ var (
 	}
 )
 
+// scratch is why a star stands for the copies of a restore test.
+const scratch = "Volumes have no name before they are made; the condition holds for those that a restore test has made, and for no other restore's."
+
+var (
+	// ofTest holds for a volume that a restore test has made.
+	ofTest = conditions{"Null": {"aws:ResourceTag/" + cloud.TagScratch: "false"}}
+
+	askAfterAgent = grant{
+		sid: "AskAfterAgent", actions: []string{"ssm:DescribeInstanceInformation"}, on: []string{"*"}, when: here,
+		why: "Systems Manager lists agents of the whole account or not at all.",
+	}
+	handOutHelper = grant{sid: "HandOutHelper", actions: []string{"s3:GetObject"}, on: []string{"{helper-amd64}", "{helper-arm64}"}}
+	endCommand    = grant{
+		sid: "EndCommand", actions: []string{"ssm:CancelCommand"}, on: []string{"*"}, when: here,
+		why: "Systems Manager knows no resources for a command that was sent.",
+	}
+)
+
 // label tags the snapshots of the very run that the call names.
 var label = grant{
 	sid: "LabelTheRunsOwn", actions: []string{"ec2:CreateTags"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: ofRun, why: ownSets,
@@ -230,7 +252,7 @@ var label = grant{
 var answer = grant{sid: "EndWait", actions: []string{"states:SendTaskSuccess"}, on: []string{"arn:{partition}:states:{region}:{account}:stateMachine:{name}-snapshot"}}
 
 // parkedIn is the queue of each function that events start.
-var parkedIn = map[string]string{"thaw": "janitor", "wake": "completions", "prune": "retention"}
+var parkedIn = map[string]string{"thaw": "janitor", "wake": "completions", "prune": "retention", "verify-clean": "tests"}
 
 // parkFailures lets Lambda put an event that failed for good where a person
 // finds it; Lambda does that under the function's role.

@@ -27,8 +27,9 @@ var unused = map[string]map[string]string{
 
 // besides are rights that no operation of a step's code asks for.
 var besides = map[string]map[string]string{
-	"thaw":  {"sqs:SendMessage": "Lambda parks an event that thaw failed on, under its role"},
-	"prune": {"sqs:SendMessage": "Lambda parks an event that prune failed on, under its role"},
+	"thaw":         {"sqs:SendMessage": "Lambda parks an event that thaw failed on, under its role"},
+	"prune":        {"sqs:SendMessage": "Lambda parks an event that prune failed on, under its role"},
+	"verify-clean": {"sqs:SendMessage": "Lambda parks an event that verify-clean failed on, under its role"},
 	"wake": {
 		"sqs:SendMessage": "Lambda parks an event that wake failed on, under its role",
 		"s3:ListBucket":   "without it S3 says denied of an object that does not exist",

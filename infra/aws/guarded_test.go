@@ -69,10 +69,11 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 			defer mu.Unlock()
 			denied = append(denied, name+" "+x.action)
 		}}}
-		local.Handlers[name] = runtimeapi.Handler(functions.Table(functions.Deps{Cloud: awscloud.New(cfg, awscloud.Options{
+		provider := awscloud.New(cfg, awscloud.Options{
 			AssetBucket: bucket, Document: "quiesce-helper",
 			Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: checksum([]byte("the helper"))}},
-		})})[name])
+		})
+		local.Handlers[name] = runtimeapi.Handler(functions.Table(functions.Deps{Cloud: provider, Keeper: provider})[name])
 	}
 	m, err := workflow.Machine("default", a.FunctionARN)
 	must(err)
@@ -80,6 +81,9 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 	m, err = workflow.RestoreMachine(a.FunctionARN)
 	must(err)
 	machines.Deploy("quiesce-restore", []byte(workflow.Restore()), m, a.Tasks(local))
+	m, err = workflow.VerifyMachine(a.FunctionARN)
+	must(err)
+	machines.Deploy("quiesce-verify", []byte(workflow.Verify()), m, a.Tasks(local))
 	must(disks.Create(t.Context(), "vol-0da7a000000000001", 1<<30, ""))
 	device, err := disks.Attach(t.Context(), "vol-0da7a000000000001")
 	must(err)
@@ -98,6 +102,7 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 		{"restore", "restore-5", `{"runId":"restore-4","action":"cleanup"}`},
 		{"restore", "restore-6", `{"runId":"run-1","mode":"in-place","acceptCrashConsistent":true}`},
 		{"restore", "restore-7", `{"runId":"restore-6","action":"confirm"}`},
+		{"verify", "verify-1", `{"policy":{"restoreTest":{"instance":"i-0abc12345678def90"}}}`},
 	} {
 		x, err := machines.Start("quiesce-"+one.machine, one.name, json.RawMessage(one.input))
 		must(err)
@@ -128,6 +133,8 @@ func TestRunNeedsItsRights(t *testing.T) {
 		{"snapshot", "SnapshotOptedIn"}, {"snapshot", "OfItsVolumes"}, {"snapshot", "AsARun"}, {"snapshot", "TagAtCreation"},
 		{"restore-plan", "OfARunsSnapshots"}, {"restore-create", "AsARestore"}, {"restore-create", "NoteWhatIsReplaced"},
 		{"restore-move", "MoveOfOptedIn"}, {"restore-move", "MoveOld"}, {"restore-power", "TurnOptedIn"}, {"restore-settle", "EndOwnDisks"},
+		{"verify-choose", "AskAfterAgent"}, {"verify-mark", "LabelTheRunsOwn"}, {"verify-recover", "CommandOptedIn"}, {"verify-recover", "NoteTheCommand"},
+		{"verify-clean", "EndTheTestsOwn"}, {"verify-report", "Publish"},
 		{"tag", "LabelTheRunsOwn"}, {"poll-status", "LookAtSnapshots"}, {"thaw", "Publish"},
 	} {
 		t.Run(c.step+" "+c.sid, func(t *testing.T) {
@@ -196,6 +203,14 @@ func TestWhatNobodyMayDo(t *testing.T) {
 		{"restore-settle", ask{"ec2:DeleteVolume", diskARN("vol-1"), map[string]string{"aws:ResourceTag/quiesce:restore": "r"}}, true},
 		{"restore-settle", ask{"ec2:DeleteVolume", diskARN("vol-1"), nil}, false},
 		{"restore-settle", ask{"ec2:DeleteVolume", diskARN("vol-1"), map[string]string{"aws:ResourceTag/quiesce:replaced-by": "r"}}, false},
+		{"verify-clean", ask{"ec2:DeleteVolume", diskARN("vol-1"), map[string]string{"aws:ResourceTag/quiesce:scratch": "t"}}, true},
+		{"verify-clean", ask{"ec2:DeleteVolume", diskARN("vol-1"), map[string]string{"aws:ResourceTag/quiesce:restore": "r"}}, false},
+		{"verify-clean", ask{"ec2:DetachVolume", diskARN("vol-1"), nil}, false},
+		{"verify-clean", ask{"ec2:DetachVolume", instance, nil}, false},
+		{"verify-recover", ask{"ec2:CreateTags", diskARN("vol-1"), map[string]string{"aws:ResourceTag/quiesce:restore": "r"}}, false},
+		{"verify-recover", ask{"ssm:SendCommand", instance, nil}, false},
+		{"verify-mark", ask{"ec2:CreateTags", snapshot, of("r", "another")}, false},
+		{"verify-report", ask{"ec2:DeleteSnapshot", snapshot, doomedTags("r", "x")}, false},
 		{"restore-power", ask{"ec2:StopInstances", instance, nil}, false},
 		{"restore-move", ask{"ec2:DetachVolume", diskARN("vol-1"), nil}, false},
 		{"wake", ask{"s3:GetObject", there["work"] + "/fleet/f/targets.json", nil}, false},
@@ -217,6 +232,7 @@ func TestWhatNobodyMayDo(t *testing.T) {
 	}
 	ends := map[string][]string{ // what a restore ends is bound to its own marks, and to the opt-in; what a prune ends, to its mark
 		"prune": {"ec2:DeleteSnapshot"}, "restore-power": {"ec2:StopInstances"}, "restore-settle": {"ec2:DeleteTags", "ec2:DeleteVolume"},
+		"verify-clean": {"ec2:DeleteVolume"},
 	}
 	for step, list := range grants {
 		for _, g := range list {

@@ -29,6 +29,7 @@ func definitions() []definition {
 		{"fleet", workflow.Fleet()},
 		{"start", start},
 		{"restore", workflow.Restore()},
+		{"verify", workflow.Verify()},
 	}
 }
 

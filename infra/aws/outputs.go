@@ -36,6 +36,7 @@ func (d *deployment) makeOutputs() error {
 		{"AlarmsLink", d.consoleAlarms(), "Each says what it means and what to do."},
 		{"StateMachineArn", *d.machines["snapshot"].StateMachineArn(), "To start a run from anywhere else."},
 		{"RestoreMachineArn", *d.machines["restore"].StateMachineArn(), "For `quiesce restore`, as QUIESCE_RESTORE_MACHINE."},
+		{"VerifyMachineArn", *d.machines["verify"].StateMachineArn(), "For `quiesce verify`, as QUIESCE_VERIFY_MACHINE."},
 		{"EventBusName", *d.bus.EventBusName(), "Subscribers put their rules on it."},
 		{"AlarmTopicArn", *d.topic.TopicArn(), "All alarms go there."},
 	} {

@@ -76,7 +76,7 @@ func (d *deployment) makeSchedule(p policy.Document, name string, s policy.Sched
 // fleetInput is the policy that a fleet is started with, but for when it starts,
 // who is written to and what is kept.
 func fleetInput(p policy.Document) (input map[string]any, err error) {
-	p.Schema, p.Schedules, p.Notification, p.Retention = "", nil, nil, policy.Retention{}
+	p.Schema, p.Schedules, p.Notification, p.Retention, p.RestoreTest = "", nil, nil, policy.Retention{}, policy.RestoreTest{}
 	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, err

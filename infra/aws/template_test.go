@@ -113,12 +113,15 @@ name: a.b
 targets: {tags: {a: b}}
 schedules: [{expression: rate(6 hours)}]
 notification: [{email: ops@example.com}]
+restoreTest: {instance: i-0fed98765432cba10, schedule: {expression: cron(0 5 ? * SUN *), timezone: Europe/Berlin}}
+startLateMinutes: 20
 `,
 	"monthly.yaml": `
 name: monthly
 targets: {instanceIds: [i-0abc12345678def90]}
 schedules: [{expression: cron(0 4 1 * ? *)}]
 retention: {within: 2y, monthly: 24, timezone: Europe/Berlin}
+restoreTest: {instance: i-0fed98765432cba10, check: /opt/check, schedule: {expression: cron(0 5 2 * ? *)}, costLimit: 1.5, pricePerGiBMonth: 0.0952}
 `,
 }
 

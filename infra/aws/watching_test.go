@@ -32,6 +32,8 @@ var metrics = []string{
 	telemetry.StepDuration, telemetry.StepFailed, telemetry.FrozenWindow, telemetry.ApplicationPause,
 	telemetry.SetCompleted, telemetry.SetDegraded, telemetry.SetFailed, telemetry.AutoThawed, telemetry.ThawFailed,
 	telemetry.PreScriptFailed, telemetry.PostScriptFailed, telemetry.SetsOrphaned,
+	telemetry.RestoreTestSuccessful, telemetry.RestoreTestFailed, telemetry.RestoreTestTimedOut, telemetry.RestoreTestNotDone,
+	telemetry.RestoreTestRecovery, telemetry.RestoreTestLeft,
 }
 
 func TestAlarmsSayWhatTheyMean(t *testing.T) {

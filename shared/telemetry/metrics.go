@@ -60,6 +60,9 @@ func Millis(name string, ms float64) Metric {
 	return Metric{Name: name, Unit: "Milliseconds", Value: ms}
 }
 
+// Seconds is a metric of a long duration.
+func Seconds(name string, s float64) Metric { return Metric{Name: name, Unit: "Seconds", Value: s} }
+
 // Metrics writes to a log. The zero value writes nowhere.
 type Metrics struct {
 	mu  sync.Mutex

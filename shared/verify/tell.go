@@ -11,7 +11,6 @@ import (
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/retention"
 	"github.com/quiesce/quiesce/shared/run"
-	"github.com/quiesce/quiesce/shared/telemetry"
 )
 
 // Disks is what Label asks of a provider.
@@ -42,15 +41,9 @@ func Label(ctx context.Context, disks Disks, testID, setID string, result retent
 	return disks.TagSnapshots(ctx, cloud.IDs(set), tags)
 }
 
-// verdicts are the metrics of how tests end.
-var verdicts = map[retention.Test]string{
-	retention.Successful: telemetry.RestoreTestSuccessful, retention.TestFailed: telemetry.RestoreTestFailed,
-	retention.TimedOut: telemetry.RestoreTestTimedOut, NotTested: telemetry.RestoreTestNotDone,
-}
-
-// Event is the one of how the test of an execution ended; asked is for what
-// could not be chosen.
-func (v *Verdict) Event(test run.Run, asked Request) events.Event {
+// Detail is that of the event that tells how the test of an execution ended; asked
+// is for what could not be chosen.
+func (v *Verdict) Detail(test run.Run, asked Request) events.Test {
 	d := events.Test{
 		Subject: events.Subject{RunID: test.ID, Policy: asked.Policy.Name, InstanceID: asked.InstanceID},
 		Verdict: string(v.Result), Reason: v.Reason, Code: v.Code, NextMove: fault.Code(v.Code).NextMove(),
@@ -70,14 +63,5 @@ func (v *Verdict) Event(test run.Run, asked Request) events.Event {
 	if d.NextMove == "" && len(v.Next) > 0 {
 		d.NextMove = v.Next[0]
 	}
-	return events.Event{Type: events.TypeTest, Time: time.Now(), Resources: d.SnapshotIDs, Detail: d}
-}
-
-// Measures are the metrics of how the test ended.
-func (v *Verdict) Measures() []telemetry.Metric {
-	list := []telemetry.Metric{telemetry.Count(verdicts[v.Result]), {Name: telemetry.RestoreTestLeft, Value: float64(len(v.Left))}}
-	if v.RecoverySeconds > 0 {
-		list = append(list, telemetry.Metric{Name: telemetry.RestoreTestRecovery, Unit: "Seconds", Value: v.RecoverySeconds})
-	}
-	return list
+	return d
 }
