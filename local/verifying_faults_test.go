@@ -127,7 +127,7 @@ func (w *world) sweeps(r *verifying) {
 // A set that is bad is found to be so under every fault that does not keep the
 // test from being carried out.
 func TestRestoreTestOfABadSetNeverPasses(t *testing.T) {
-	for _, f := range []string{"verify-recover:crash-after", "verify-recover:fail@2", "verify-clean:hang", "verify-report:crash-after", "verify-report/CreateTags:lost-reply", "verify-recover/SendCommand:duplicate"} {
+	for _, f := range []string{"verify-recover:crash-after", "verify-recover:fail", "verify-clean:hang", "verify-report:crash-after", "verify-report/CreateTags:lost-reply", "verify-recover/SendCommand:duplicate"} {
 		t.Run(f, func(t *testing.T) {
 			t.Parallel()
 			inTest(t, []string{f}, func(w *world) {

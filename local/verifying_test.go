@@ -82,7 +82,7 @@ func (w *world) says(set string) (verdict, by, recovery string) {
 	return verdict, by, recovery
 }
 
-const theWay = "Open Choose Plan Planned Mark Create Created Attach Attached Recover IsRecovered WaitRecovered Recover IsRecovered CleanUp IsClean Report Outcome "
+const theWay = "Open Choose Plan Planned Mark Create Created Attach Attached Recover IsRecovered CleanUp IsClean Report Outcome "
 
 func TestRestoreTestOfAGoodSet(t *testing.T) {
 	inTest(t, nil, func(w *world) {
@@ -109,7 +109,7 @@ func TestRestoreTestOfAGoodSet(t *testing.T) {
 // Ends other than the good one. Whatever it is, nothing of the test is left and
 // nothing of the original is touched.
 func TestRestoreTestEnds(t *testing.T) {
-	const before = "Open Choose Plan Planned Mark Create Created Attach Attached Recover IsRecovered WaitRecovered Recover "
+	const before = "Open Choose Plan Planned Mark Create Created Attach Attached Recover "
 	for _, c := range []struct {
 		name    string
 		setting setting

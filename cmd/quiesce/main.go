@@ -46,6 +46,7 @@ type line struct {
 	Sets    setsCmd    `cmd:"" help:"List the sets that there are, and why each is kept."`
 	Prune   pruneCmd   `cmd:"" help:"Delete the sets that a policy's retention does not keep, once the plan was shown."`
 	Restore restoreCmd `cmd:"" help:"Restore a whole set beside an instance's disks or in their place; go back, confirm, clean up."`
+	Verify  verifyCmd  `cmd:"" help:"Test whether a set can be restored: bring copies of it to life on a test instance, and take them away."`
 	Disk    diskCmd    `cmd:"" help:"Single disks on Alibaba Cloud: snapshot, list, policy, rollback, image."`
 	Policy  policyCmd  `cmd:"" help:"Check a policy file, or show what it means."`
 	Ledger  ledgerCmd  `cmd:"" hidden:""`

@@ -68,7 +68,7 @@ func Do(ctx context.Context, c Cloud, shelf Shelf, in Input) (*verify.Choice, er
 			AcceptCrashConsistent: true, Scratch: true, DryRun: in.Request.DryRun,
 		},
 	}
-	choice.CostHint = fmt.Sprintf("%d disks of %d GiB in all for at most %s", len(set.IDs), set.SizeGiB, test.TimeLimit())
+	choice.CostHint = fmt.Sprintf("%d GiB, as gp3, for at most %s", set.SizeGiB, test.TimeLimit())
 	if test.PricePerGiBMonth > 0 {
 		choice.CostHint += fmt.Sprintf(", %.4f at %v a GiB and month", choice.Cost, test.PricePerGiBMonth)
 	} else {

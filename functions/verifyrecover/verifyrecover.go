@@ -38,33 +38,46 @@ type Cloud interface {
 }
 
 // least is the time without which nothing is begun, taking is what the helper
-// needs to take everything away once its time is over, and patience how much
-// longer its answer is waited for.
+// needs to take everything away once its time is over, patience how much longer
+// its answer is waited for, and looking how long the function looks by itself:
+// most of what is tested comes to life in seconds.
 const (
 	least    = 30 * time.Second
 	taking   = time.Minute
 	patience = 2 * time.Minute
+	looking  = 20 * time.Second
 )
 
 // at is where the helper mounts copies, in a namespace that nobody else sees.
 const at = "/run/quiesce-test"
 
-// Do sends or looks. Codes: those of the agent and of the helper's own reply;
+// Do sends, unless that was done, and looks. Codes: those of the agent and of the helper's own reply;
 // RestoreTimedOut and CommandTimedOut when the time limit has passed.
 func Do(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
 	started := time.Now()
 	r := in.Before
-	var err error
 	if r == nil {
-		r, err = send(ctx, c, in)
-	} else {
-		r, err = look(ctx, c, in)
+		var err error
+		if r, err = send(ctx, c, in); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
+	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 4*time.Second) {
+		next, err := look(ctx, c, in, *r)
+		if err != nil {
+			return nil, err
+		}
+		r = next
+		if r.State == restore.Done || time.Since(started)+pause > looking {
+			r.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
+			return r, nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fault.Wrap(fault.Unavailable, ctx.Err(), "wait for the helper")
+		}
 	}
-	r.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
-	return r, nil
 }
 
 // request is what the helper is asked, but for the copies themselves. It needs no
@@ -136,8 +149,7 @@ func copies(ctx context.Context, c Cloud, in Input) ([]protocol.RestoredDisk, er
 }
 
 // look asks once for the command's end, and gives it up past the time limit.
-func look(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
-	r := *in.Before
+func look(ctx context.Context, c Cloud, in Input, r verify.Recovery) (*verify.Recovery, error) {
 	result, err := c.Result(ctx, in.Plan.Target.InstanceID, r.CommandID)
 	switch {
 	case err != nil:
