@@ -97,6 +97,7 @@ func TestPrecheckRefusesWhatCannotBeDone(t *testing.T) {
 	}{
 		{"an unknown instance", `{"instanceId":"i-0000000000000000f"}`, func(*fakeCloud) {}, fault.InstanceNotFound, ""},
 		{"a stopped instance", plain, func(c *fakeCloud) { c.instance.Running, c.instance.State = false, "stopped" }, fault.InstanceNotRunning, "stopped"},
+		{"a disk that a restore is about to replace", plain, func(c *fakeCloud) { c.instance.Volumes[1].Tags = map[string]string{cloud.TagReplaced: "restore-7"} }, fault.RunInProgress, "restore-7"},
 		{"an instance that did not opt in", plain, func(c *fakeCloud) { c.instance.Tags = nil }, fault.InstanceNotOptedIn, cloud.TagOptIn},
 		{"an agent that is offline", plain, func(c *fakeCloud) { c.ping.Online = false }, fault.AgentOffline, ""},
 		{"a heartbeat of yesterday", plain, func(c *fakeCloud) { c.ping.Last = time.Now().Add(-24 * time.Hour) }, fault.AgentOffline, ""},

@@ -121,7 +121,7 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 	for _, name := range functions.Names {
 		deployed[name] = runtimeapi.Function{Timeout: functions.Timeouts[name], Environment: append(a.cloud.Environment(name, a.endpoint),
 			"QUIESCE_DOCUMENT="+document, "QUIESCE_DOCUMENT_HASH="+checksum([]byte(awscloud.Document())),
-			"QUIESCE_BUS="+busName, "QUIESCE_ASSET_BUCKET="+bucket,
+			"QUIESCE_BUS="+busName, "QUIESCE_ASSET_BUCKET="+bucket, "QUIESCE_MACHINES="+a.engine.MachineARN(machineName),
 			"QUIESCE_HELPER_KEY_"+arch+"="+key, "QUIESCE_HELPER_SHA256_"+arch+"="+sum,
 		)}
 	}

@@ -213,25 +213,6 @@ func TestRestoreKeepsSetsApart(t *testing.T) {
 	})
 }
 
-// A set that is not done, and one that has failed, are refused.
-func TestRestoreRefusesWhatIsNotDone(t *testing.T) {
-	inWorld(t, setting{completion: time.Minute}, func(w *world) {
-		w.takes(theSet, nil)
-		asked := restore.Request{RunID: theSet, Mode: restore.Volumes}
-		if r := w.asks("early", asked); r.verdict.Code != "SetNotRestorable" || !strings.Contains(r.verdict.Reason, "pending") {
-			t.Errorf("a pending set: %+v", r.verdict)
-		}
-		w.cloud.EC2.FailSnapshots(w.volumes[0].id)
-		time.Sleep(time.Minute)
-		if r := w.asks("late", asked); r.verdict.Code != "SetNotRestorable" || !strings.Contains(r.verdict.Reason, "error") {
-			t.Errorf("a failed set: %+v", r.verdict)
-		}
-		if now := w.standing(); len(now) != 2 {
-			t.Errorf("created %v", now)
-		}
-	})
-}
-
 // A plan without a touch, and a crash-consistent set may be planned unasked.
 func TestRestoreDryRun(t *testing.T) {
 	inRestore(t, nil, func(w *world) {
@@ -253,61 +234,6 @@ func TestRestoreDryRun(t *testing.T) {
 		}
 		if now := w.standing(); len(now) != 2 {
 			t.Errorf("created %v", now)
-		}
-	})
-}
-
-func TestRestoreRefuses(t *testing.T) {
-	volumes := restore.Request{RunID: theSet, Mode: restore.Volumes}
-	place := restore.Request{RunID: theSet, Mode: restore.InPlace}
-	with := func(r restore.Request, change func(*restore.Request)) restore.Request { change(&r); return r }
-	inRestore(t, nil, func(w *world) {
-		first, last := w.takes("mixed", nil), w.takes("gone", nil)
-		_, err := w.ec2.CreateTags(w.Context(), &awsec2.CreateTagsInput{Resources: first[:1], Tags: []types.Tag{{Key: aws.String(port.TagHold), Value: aws.String("another")}}})
-		w.must(err)
-		_, err = w.ec2.DeleteSnapshot(w.Context(), &awsec2.DeleteSnapshotInput{SnapshotId: &last[0]})
-		w.must(err)
-		w.takes("crash", map[string]string{port.TagConsistency: "crash", port.TagReason: "the hold was lost"})
-		w.takes("unjudged", map[string]string{port.TagConsistency: ""})
-		w.takes("failed", map[string]string{port.TagConsistency: "none"})
-		w.takes("moved", map[string]string{port.TagInstance: "i-0123456789abcdef7"})
-		for _, c := range []struct {
-			name  string
-			asked restore.Request
-			code  string
-			says  string
-		}{
-			{"no id", with(volumes, func(r *restore.Request) { r.RunID = "" }), "InvalidInput", "request.runId"},
-			{"no mode", with(volumes, func(r *restore.Request) { r.Mode = "" }), "InvalidInput", "request.mode"},
-			{"an unknown set", with(volumes, func(r *restore.Request) { r.RunID = "nobody" }), "SetNotRestorable", "no snapshot"},
-			{"a mixed set", with(volumes, func(r *restore.Request) { r.RunID = "mixed" }), "SetNotRestorable", "mixed"},
-			{"an incomplete set", with(volumes, func(r *restore.Request) { r.RunID = "gone" }), "SetNotRestorable", "1 of 2"},
-			{"a set that nobody judged", with(volumes, func(r *restore.Request) { r.RunID = "unjudged" }), "SetNotRestorable", "judged"},
-			{"a set of a failed run", with(volumes, func(r *restore.Request) { r.RunID = "failed" }), "SetNotRestorable", "failed"},
-			{"crash-consistent, without a yes", with(volumes, func(r *restore.Request) { r.RunID = "crash" }), "InvalidInput", "the hold was lost"},
-			{"another zone", with(volumes, func(r *restore.Request) { r.Zone = "eu-central-1b" }), "InvalidInput", "request.zone"},
-			{"an instance of another account", with(volumes, func(r *restore.Request) { r.InstanceID = "i-0123456789abcdef9" }), "InstanceNotFound", ""},
-			{"in place on another instance", with(place, func(r *restore.Request) { r.InstanceID = "i-0123456789abcdef9" }), "InvalidInput", "request.instanceId"},
-			{"a set of an instance that is gone", with(place, func(r *restore.Request) { r.RunID = "moved" }), "InstanceNotFound", ""},
-			{"a device that is taken", with(volumes, func(r *restore.Request) { r.Devices = map[string]string{w.volumes[0].id: rootDevice} }), "InvalidInput", "is taken by"},
-			{"a device for no disk of the set", with(volumes, func(r *restore.Request) { r.Devices = map[string]string{"vol-1": "/dev/sdz"} }), "InvalidInput", "vol-1"},
-			{"devices in place", with(place, func(r *restore.Request) { r.Devices = map[string]string{"vol-1": "/dev/sdz"} }), "InvalidInput", "request.devices"},
-			{"a rollback of nothing", restore.Request{Action: restore.Rollback, RunID: "nobody"}, "InvalidInput", "nothing can go back"},
-		} {
-			r := w.asks(strings.NewReplacer(" ", "-", ",", "").Replace(c.name), c.asked)
-			if r.verdict == nil || r.verdict.Code != c.code || r.verdict.Outcome != restore.FailedClean || !strings.Contains(r.verdict.Reason, c.says) {
-				t.Errorf("%s: got %+v, want %s because of %q", c.name, r.verdict, c.code, c.says)
-			}
-			if got := strings.Join(r.States, " "); got != "Open Plan Report Outcome FailedClean" {
-				t.Errorf("%s: got the path %s", c.name, got)
-			}
-			if now := w.standing(); len(now) != 2 {
-				t.Errorf("%s: created %v", c.name, now)
-			}
-			w.keeps(c.name)
-		}
-		if r := w.asks("yes", with(volumes, func(r *restore.Request) { r.RunID, r.AcceptCrashConsistent = "crash", true })); r.verdict.Outcome != restore.Restored {
-			t.Errorf("crash-consistent, with a yes: %+v", r.verdict)
 		}
 	})
 }

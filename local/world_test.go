@@ -170,7 +170,7 @@ func (w *world) install() {
 	for _, name := range functions.Names {
 		provider := awscloud.New(w.cloud.Client(name), awscloud.Options{
 			AssetBucket: bucket, Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: checksum(helper)}},
-			Bus: busName, Document: document, DocumentHash: checksum([]byte(awscloud.Document())),
+			Bus: busName, Document: document, DocumentHash: checksum([]byte(awscloud.Document())), Machines: []string{w.engine.MachineARN(machineName)},
 		})
 		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: logOf{w, name}})[name]
 		w.local.Handlers[name] = func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {

@@ -30,6 +30,7 @@ type restoreCmd struct {
 	Zone                  string            `help:"Refused unless the instance is there."`
 	Device                map[string]string `placeholder:"VOLUME=NAME" help:"Name that the disk of a volume gets; repeatable. By default free ones are chosen."`
 	AcceptCrashConsistent bool              `help:"Restore a set of which nothing more than crash consistency was proved."`
+	AcceptUncheckedKeys   bool              `help:"Restore a set whose keys let nobody but EC2 use them, so that nobody can ask beforehand."`
 
 	Rollback bool `xor:"action" help:"Put the old disks back."`
 	Confirm  bool `xor:"action" help:"Let the old disks go: nothing goes back any more."`
@@ -43,7 +44,7 @@ type restoreCmd struct {
 func (c *restoreCmd) request() restore.Request {
 	r := restore.Request{
 		RunID: c.RunID, Mode: restore.Mode(c.Mode), InstanceID: c.Instance, Zone: c.Zone, Devices: c.Device,
-		AcceptCrashConsistent: c.AcceptCrashConsistent, DryRun: c.DryRun || !c.Yes,
+		AcceptCrashConsistent: c.AcceptCrashConsistent, AcceptUncheckedKeys: c.AcceptUncheckedKeys, DryRun: c.DryRun || !c.Yes,
 	}
 	switch {
 	case c.Rollback:

@@ -10,6 +10,7 @@
 //	QUIESCE_BUS                  name or ARN of the event bus; empty: the account's default bus
 //	QUIESCE_ASSET_BUCKET         the bucket that holds the helper
 //	QUIESCE_TOKEN_BUCKET         the bucket of those who wait for a set, and of fleets' lists; empty: the asset bucket
+//	QUIESCE_MACHINES             ARNs of the state machines that hold instances, a comma between two; empty: none is known
 //	QUIESCE_HELPER_KEY_AMD64     its key there, for each architecture
 //	QUIESCE_HELPER_KEY_ARM64
 //	QUIESCE_HELPER_SHA256_AMD64  and its SHA-256 in hex
@@ -80,5 +81,6 @@ func options(getenv func(string) string) awscloud.Options {
 		Bus:          getenv("QUIESCE_BUS"),
 		Document:     getenv("QUIESCE_DOCUMENT"),
 		DocumentHash: getenv("QUIESCE_DOCUMENT_HASH"),
+		Machines:     strings.FieldsFunc(getenv("QUIESCE_MACHINES"), func(r rune) bool { return r == ',' }),
 	}
 }

@@ -96,6 +96,11 @@ func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	if instance.Tags[p.OptIn.Key] != p.OptIn.Value {
 		return nil, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=%s", instance.ID, p.OptIn.Key, p.OptIn.Value)
 	}
+	for _, v := range instance.Volumes {
+		if by := v.Tags[cloud.TagReplaced]; by != "" {
+			return nil, fault.New(fault.RunInProgress, "%s is about to be replaced by the restore %s", v.ID, by)
+		}
+	}
 	if in.Run.StartedAt.IsZero() { // a flow on Alibaba Cloud does not know when it began
 		in.Run.StartedAt = started
 	}

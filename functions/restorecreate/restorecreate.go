@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
@@ -32,13 +33,27 @@ const limit = 30 * time.Minute
 // Do makes what is missing. Whatever was made before is found, by its tag or by
 // the token of its request. Codes: RestoreRefused, RestoreTimedOut.
 func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, error) {
-	return restore.Look(ctx, in.Before, limit, func() (*restore.Progress, error) { return look(ctx, r, in.Plan) })
+	first := in.Before == nil
+	return restore.Look(ctx, in.Before, limit, func() (*restore.Progress, error) {
+		asked := first
+		first = false
+		return look(ctx, r, in.Plan, asked)
+	})
 }
 
-func look(ctx context.Context, r cloud.Restorer, plan restore.Plan) (*restore.Progress, error) {
+// look makes nothing at first if it may not make everything: the plan was asked
+// for under another role.
+func look(ctx context.Context, r cloud.Restorer, plan restore.Plan, first bool) (*restore.Progress, error) {
 	found, err := r.Marked(ctx, cloud.TagRestore, plan.RestoreID)
 	if err != nil {
 		return nil, err
+	}
+	if first && len(found) == 0 {
+		for _, want := range plan.Disks {
+			if err := r.MayMake(ctx, Spec(plan, want)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	by := map[string]cloud.Disk{}
 	for _, d := range found {
@@ -61,8 +76,10 @@ func look(ctx context.Context, r cloud.Restorer, plan restore.Plan) (*restore.Pr
 		}
 		p.Disks = append(p.Disks, restore.Made{ID: have.ID, Origin: want.Origin, Device: want.Device, State: have.State})
 	}
-	if p.State == restore.Done {
-		err = mark(ctx, r, plan)
+	if p.State == restore.Done && len(plan.Old) > 0 {
+		if err = mark(ctx, r, plan); err == nil {
+			err = alone(ctx, r, plan)
+		}
 	}
 	return p, err
 }
@@ -81,7 +98,25 @@ func Spec(plan restore.Plan, d restore.Disk) cloud.DiskSpec {
 	if plan.Scratch {
 		spec.Tags[cloud.TagScratch] = plan.RestoreID
 	}
+	if !plan.Unchecked {
+		spec.Key = d.Key
+	}
 	return spec
+}
+
+// alone looks once more for a run on the instance that is to be stopped. A run
+// that begins after the disks were marked refuses them, and one that began
+// before is seen here: neither is missed.
+func alone(ctx context.Context, r cloud.Restorer, plan restore.Plan) error {
+	runs, known := r.(cloud.Runs)
+	if !known {
+		return nil
+	}
+	going, err := runs.Running(ctx, plan.Target.InstanceID)
+	if err == nil && len(going) > 0 {
+		err = fault.New(fault.RunInProgress, "%s is being snapshotted by %s", plan.Target.InstanceID, strings.Join(going, ", "))
+	}
+	return err
 }
 
 // mark writes on each disk that makes room what its way back needs, before the

@@ -76,6 +76,9 @@ func (p *planner) rollback(ctx context.Context, made, old []cloud.Disk) error {
 	if err := p.look(ctx, p.plan.Target.InstanceID); err != nil {
 		return err
 	}
+	if err := p.alone(ctx); err != nil {
+		return err
+	}
 	known := map[string]bool{}
 	for _, d := range made {
 		known[d.ID] = true

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
@@ -31,7 +30,7 @@ func (in Input) Check() error {
 }
 
 // Do plans. Codes: InvalidInput, SetNotRestorable, InstanceNotFound,
-// InstanceNotOptedIn, AccessDenied, RestoreRefused.
+// InstanceNotOptedIn, RunInProgress, AccessDenied, RestoreRefused.
 func Do(ctx context.Context, c cloud.Restorer, in Input) (*restore.Plan, error) {
 	started := time.Now()
 	p := planner{c: c, in: in.Request, plan: &restore.Plan{
@@ -43,7 +42,7 @@ func Do(ctx context.Context, c cloud.Restorer, in Input) (*restore.Plan, error) 
 	}
 	var err error
 	if in.Request.IsRestore() {
-		p.plan.Action, p.plan.SetID = restore.Restore, in.Request.RunID
+		p.plan.Action, p.plan.SetID, p.plan.Unchecked = restore.Restore, in.Request.RunID, in.Request.AcceptUncheckedKeys
 		err = p.restore(ctx)
 	} else {
 		p.plan.RestoreID = in.Request.RunID
@@ -76,6 +75,7 @@ func (p *planner) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.tested(set[0].Tags[cloud.TagTest])
 	p.plan.Proved, p.plan.Because = set[0].Tags[cloud.TagConsistency], set[0].Tags[cloud.TagReason]
 	if p.plan.Proved == string(run.Crash) && !p.in.AcceptCrashConsistent {
 		if !p.in.DryRun {
@@ -91,6 +91,9 @@ func (p *planner) restore(ctx context.Context) error {
 		return fault.Input("request.instanceId", "the set is of %s: in place it goes nowhere else, and not to %s", of, instance)
 	}
 	if err := p.look(ctx, instance); err != nil {
+		return err
+	}
+	if err := p.alone(ctx); err != nil {
 		return err
 	}
 	slices.SortFunc(set, func(a, b cloud.Source) int {
@@ -109,86 +112,6 @@ func (p *planner) restore(ctx context.Context) error {
 	}
 	p.explain()
 	return p.may(ctx)
-}
-
-// whole refuses a set of which anything is missing, mixed or not done, and
-// tells whose it is.
-func whole(runID string, set []cloud.Source) (instance string, err error) {
-	refuse := func(format string, args ...any) (string, error) {
-		return "", fault.New(fault.SetNotRestorable, "the set of %s: "+format, append([]any{runID}, args...)...)
-	}
-	if len(set) == 0 {
-		return refuse("no snapshot of this account and Region carries the run's tag")
-	}
-	first := set[0]
-	volumes := map[string]string{}
-	for _, s := range set {
-		if other, twice := volumes[s.VolumeID]; twice {
-			return refuse("it is mixed: %s and %s are both of %s", other, s.ID, s.VolumeID)
-		}
-		volumes[s.VolumeID] = s.ID
-		for _, key := range []string{cloud.TagInstance, cloud.TagHold, cloud.TagMembers, cloud.TagConsistency} {
-			if a, b := first.Tags[key], s.Tags[key]; a != b {
-				return refuse("it is mixed: %s has %s=%q, %s has %q", first.ID, key, a, s.ID, b)
-			}
-		}
-		if !s.StartedAt.Equal(first.StartedAt) {
-			return refuse("it is mixed: %s and %s are not of one moment", first.ID, s.ID)
-		}
-		switch s.State {
-		case run.Completed:
-		case run.Pending:
-			return refuse("%s is still pending", s.ID)
-		default:
-			return refuse("%s is in error", s.ID)
-		}
-	}
-	members, err := strconv.Atoi(first.Tags[cloud.TagMembers])
-	if err != nil {
-		return refuse("it does not say how many members it has (%s), so that nobody knows what is missing", cloud.TagMembers)
-	}
-	if members != len(set) {
-		return refuse("it is incomplete: %d of %d members are there", len(set), members)
-	}
-	switch proved := run.Consistency(first.Tags[cloud.TagConsistency]); {
-	case proved == "":
-		return refuse("nobody has judged it: its run has not ended, or did not get that far")
-	case proved.Rank() == 0:
-		return refuse("its run failed: it is labelled %q", proved)
-	}
-	return first.Tags[cloud.TagInstance], nil
-}
-
-// look takes in the instance, and refuses one that must not be touched.
-func (p *planner) look(ctx context.Context, instance string) (err error) {
-	if instance == "" {
-		return fault.Input("request.instanceId", "is missing: the set does not say whose it is")
-	}
-	if p.host, err = p.c.Host(ctx, instance); err != nil {
-		return err
-	}
-	p.plan.Target, p.plan.Zone = p.host.Target, p.host.Zone
-	switch h := p.host; {
-	case h.Tags[p.in.OptIn.Key] != p.in.OptIn.Value:
-		return fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=%s", instance, p.in.OptIn.Key, p.in.OptIn.Value)
-	case h.State != cloud.HostRunning && h.State != cloud.HostStopped:
-		return fault.Input("request.instanceId", "%s is neither running nor stopped", instance)
-	case p.in.Zone != "" && p.in.Zone != h.Zone:
-		return fault.Input("request.zone", "%s is in %s, not in %s", instance, h.Zone, p.in.Zone)
-	}
-	return nil
-}
-
-// may asks the provider whether it would make the disks for this caller.
-func (p *planner) may(ctx context.Context) error {
-	for _, d := range p.plan.Disks {
-		spec := cloud.DiskSpec{Snapshot: d.Snapshot, Zone: p.plan.Zone, Kind: d.Kind, SizeGiB: d.SizeGiB, IOPS: d.IOPS, Throughput: d.Throughput,
-			Tags: map[string]string{cloud.TagRestore: p.plan.RestoreID}}
-		if err := p.c.MayMake(ctx, spec); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // explain says in sentences what happens, what it costs and what is left to do.

@@ -79,7 +79,7 @@ func cleanup(ctx context.Context, r cloud.Restorer, restoreID string) (*restore.
 		switch d.State {
 		case cloud.DiskAttached:
 			err = r.Detach(ctx, d.Instance, d.ID)
-		case cloud.DiskFree:
+		case cloud.DiskFree, cloud.DiskBroken:
 			err = r.DeleteDisk(ctx, d.ID)
 		}
 		if err != nil {

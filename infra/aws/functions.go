@@ -16,6 +16,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/quiesce/quiesce/functions"
+	"github.com/quiesce/quiesce/shared/policy"
 )
 
 // memory is each function's, in MiB. Lambda gives processor time in
@@ -102,6 +103,8 @@ func (d *deployment) environment() *map[string]*string {
 		"QUIESCE_DOCUMENT":     d.document.Ref(),
 		"QUIESCE_BUS":          d.bus.EventBusName(),
 		"QUIESCE_TOKEN_BUCKET": d.work.BucketName(),
+		// Written out, because the machines are made after the functions.
+		"QUIESCE_MACHINES": jsii.String(replacer(d.places(""), policy.OptIn{}).Replace(strings.Join(machinesOf("stateMachine", ""), ","))),
 	}
 	if d.documentHash != "" {
 		env["QUIESCE_DOCUMENT_HASH"] = jsii.String(d.documentHash)

@@ -156,14 +156,14 @@ var grants = map[string][]grant{
 		},
 		{sid: "DeleteMarked", actions: []string{"ec2:DeleteSnapshot"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: doomed, why: markedSets},
 	},
-	"restore-plan":   slices.Concat([]grant{describe, lookAtSnapshots}, makeDisks), // which it only tries, as a dry run
-	"restore-create": slices.Concat([]grant{lookAtDisks, markOld}, makeDisks),
-	"restore-move": {describe,
+	"restore-plan":   slices.Concat([]grant{describe, lookAtSnapshots, askAboutKeys}, seeRuns, makeDisks), // which it only tries, as a dry run
+	"restore-create": slices.Concat([]grant{lookAtDisks, markOld, askAboutKeys, useKeys, lendKeys}, seeRuns, makeDisks),
+	"restore-move": {describe, lendKeys,
 		{sid: "MoveOfOptedIn", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume", "ec2:ModifyInstanceAttribute"}, on: []string{anyInstance}, when: optedIn, why: byTag},
 		{sid: "MoveNew", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume"}, on: []string{anyDisk}, when: ofRestore, why: ownDisks},
 		{sid: "MoveOld", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume"}, on: []string{anyDisk}, when: replaced, why: ownDisks},
 	},
-	"restore-power": {describe,
+	"restore-power": {describe, lendKeys,
 		{sid: "TurnOptedIn", actions: []string{"ec2:StopInstances", "ec2:StartInstances"}, on: []string{anyInstance}, when: optedIn, why: byTag},
 	},
 	"restore-settle": {lookAtDisks, unmarkOld,
@@ -195,6 +195,8 @@ const (
 	anySnapshot = "arn:{partition}:ec2:{region}::snapshot/*"
 	ownDisks    = "Volumes have no name before they are made; the condition holds for those that a restore has made, or noted as replaced."
 	runsSets    = "Snapshots are made by the thousand; the condition holds for those of runs."
+	anyKey      = "arn:{partition}:kms:{region}:*:key/*"
+	keysOwn     = "A key's own policy has the last word, and which keys a set is encrypted with is known when it is restored; they may be another account's."
 	newDisk     = "A volume has no name before it is made; the condition demands that the request marks it as a restore's."
 )
 
@@ -213,6 +215,28 @@ var (
 		when: conditions{"Null": {"aws:RequestTag/" + cloud.TagReplaced: "false"}},
 		why:  "Which volumes are replaced is known when a restore begins; the condition demands that the request says so on them.",
 	}
+	// Which keys a set is encrypted with is known when it is restored, and they
+	// may be another account's.
+	askAboutKeys = grant{
+		sid: "AskAboutKeys", actions: []string{"kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext"}, on: []string{anyKey}, why: keysOwn,
+	}
+	useKeys = grant{
+		sid: "UseKeysByEC2", actions: []string{"kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"}, on: []string{anyKey}, why: keysOwn,
+		when: conditions{"StringEquals": {"kms:ViaService": "ec2.{region}.amazonaws.com"}},
+	}
+	lendKeys = grant{
+		sid: "LendKeysToDisks", actions: []string{"kms:CreateGrant"}, on: []string{anyKey}, why: keysOwn,
+		when: conditions{"StringEquals": {"kms:ViaService": "ec2.{region}.amazonaws.com"}, "Bool": {"kms:GrantIsForAWSResource": "true"}},
+	}
+	// seeRuns tells whether an instance is being snapshotted.
+	seeRuns = []grant{
+		{sid: "SeeRuns", actions: []string{"states:ListExecutions"}, on: machinesOf("stateMachine", "")},
+		{
+			sid: "SeeWhatRunsAreOf", actions: []string{"states:DescribeExecution"}, on: machinesOf("execution", ":*"),
+			why: "An execution's name is made when it is started; the machines are this deployment's own.",
+		},
+	}
+
 	unmarkOld = grant{sid: "ForgetWhatWasReplaced", actions: []string{"ec2:DeleteTags"}, on: []string{anyDisk}, when: replaced, why: ownDisks}
 
 	makeDisks = []grant{
@@ -242,6 +266,16 @@ var (
 		why: "Systems Manager knows no resources for a command that was sent.",
 	}
 )
+
+// holders are the machines whose executions hold instances.
+var holders = []string{"snapshot", "group"}
+
+func machinesOf(kind, end string) (arns []string) {
+	for _, name := range holders {
+		arns = append(arns, "arn:{partition}:states:{region}:{account}:"+kind+":{name}-"+name+end)
+	}
+	return arns
+}
 
 // label tags the snapshots of the very run that the call names.
 var label = grant{

@@ -30,6 +30,14 @@ var besides = map[string]map[string]string{
 	"thaw":         {"sqs:SendMessage": "Lambda parks an event that thaw failed on, under its role"},
 	"prune":        {"sqs:SendMessage": "Lambda parks an event that prune failed on, under its role"},
 	"verify-clean": {"sqs:SendMessage": "Lambda parks an event that verify-clean failed on, under its role"},
+	"restore-create": {
+		"kms:Decrypt":       "EC2 reads the snapshot's data key with it, in this role's name",
+		"kms:ReEncryptFrom": "EC2 makes the disk's data key of the snapshot's",
+		"kms:ReEncryptTo":   "EC2 makes the disk's data key of the snapshot's",
+		"kms:CreateGrant":   "EC2 lets the disk use its key",
+	},
+	"restore-move":  {"kms:CreateGrant": "EC2 lets the instance use the key of a disk that it attaches"},
+	"restore-power": {"kms:CreateGrant": "EC2 lets the instance use the keys of its disks when it starts"},
 	"wake": {
 		"sqs:SendMessage": "Lambda parks an event that wake failed on, under its role",
 		"s3:ListBucket":   "without it S3 says denied of an object that does not exist",

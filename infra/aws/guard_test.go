@@ -51,10 +51,16 @@ func allows(granted []grant, optIns []policy.OptIn, a ask) bool {
 }
 
 func like(pattern, value string) bool {
-	if prefix, star := strings.CutSuffix(pattern, "*"); star {
-		return strings.HasPrefix(value, prefix)
+	before, after, star := strings.Cut(pattern, "*")
+	if !star || !strings.HasPrefix(value, before) {
+		return pattern == value
 	}
-	return pattern == value
+	for i := len(before); i <= len(value); i++ {
+		if like(after, value[i:]) {
+			return true
+		}
+	}
+	return false
 }
 
 func holds(when conditions, fill *strings.Replacer, keys map[string]string) bool {
@@ -71,7 +77,7 @@ func holds(when conditions, fill *strings.Replacer, keys map[string]string) bool
 			}
 			var right bool
 			switch operator {
-			case "StringEquals":
+			case "StringEquals", "Bool":
 				right = known && got == want
 			case "StringLike":
 				right = known && like(want, got)
@@ -138,10 +144,13 @@ func (g guard) asksJSON(target string, body []byte) (list []ask) {
 		DocumentName string
 		InstanceIds  []string
 		Entries      []struct{ Source string }
+		KeyId        string
+		Machine      string `json:"stateMachineArn"`
+		Execution    string `json:"executionArn"`
 	}
 	_ = json.Unmarshal(body, &in)
 	service, action, _ := strings.Cut(target, ".")
-	name := map[string]string{"AmazonSSM": "ssm", "AWSEvents": "events", "AWSStepFunctions": "states"}[service] + ":" + action
+	name := map[string]string{"AmazonSSM": "ssm", "AWSEvents": "events", "AWSStepFunctions": "states", "TrentService": "kms"}[service] + ":" + action
 	switch name {
 	case "ssm:SendCommand":
 		list = append(list, ask{name, "arn:aws:ssm:" + region + ":" + number + ":document/" + in.DocumentName, nil})
@@ -152,6 +161,12 @@ func (g guard) asksJSON(target string, body []byte) (list []ask) {
 		for _, e := range in.Entries {
 			list = append(list, ask{name, there["bus"], map[string]string{"events:source": e.Source}})
 		}
+	case "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext":
+		list = append(list, ask{name, in.KeyId, nil})
+	case "states:ListExecutions":
+		list = append(list, ask{name, in.Machine, nil})
+	case "states:DescribeExecution":
+		list = append(list, ask{name, in.Execution, nil})
 	case "states:SendTaskSuccess":
 		list = append(list, ask{name, "arn:aws:states:" + region + ":" + number + ":stateMachine:quiesce-snapshot", nil})
 	default:

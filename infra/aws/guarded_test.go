@@ -17,6 +17,7 @@ import (
 	"github.com/quiesce/quiesce/functions"
 	account "github.com/quiesce/quiesce/local/aws"
 	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/aws/kms"
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/runtimeapi"
 	"github.com/quiesce/quiesce/local/sim"
@@ -70,7 +71,7 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 			denied = append(denied, name+" "+x.action)
 		}}}
 		provider := awscloud.New(cfg, awscloud.Options{
-			AssetBucket: bucket, Document: "quiesce-helper",
+			AssetBucket: bucket, Document: "quiesce-helper", Machines: []string{machines.MachineARN("quiesce-snapshot")},
 			Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: checksum([]byte("the helper"))}},
 		})
 		local.Handlers[name] = runtimeapi.Handler(functions.Table(functions.Deps{Cloud: provider, Keeper: provider})[name])
@@ -91,6 +92,7 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 		ec2.Volume{ID: "vol-0b007000000000001", Device: "/dev/xvda", Bytes: 8 << 30, Hollow: true},
 		ec2.Volume{ID: "vol-0da7a000000000001", Device: device, Bytes: 1 << 30, Made: true, Path: device})
 	must(err)
+	a.EC2.Encrypt("vol-0da7a000000000001", a.KMS.AddKey(kms.Key{ID: "1234abcd-12ab-34cd-56ef-1234567890ab"}))
 	must(disks.Format(t.Context(), device, "ext4"))
 	must(disks.Mount(device, "/data"))
 	for _, one := range []struct{ machine, name, input string }{
@@ -131,7 +133,7 @@ func TestRunNeedsItsRights(t *testing.T) {
 	for _, c := range []struct{ step, sid string }{
 		{"precheck", "CommandOptedIn"}, {"precheck", "ByThisDocument"}, {"freeze", "FollowCommand"},
 		{"snapshot", "SnapshotOptedIn"}, {"snapshot", "OfItsVolumes"}, {"snapshot", "AsARun"}, {"snapshot", "TagAtCreation"},
-		{"restore-plan", "OfARunsSnapshots"}, {"restore-create", "AsARestore"}, {"restore-create", "NoteWhatIsReplaced"},
+		{"restore-plan", "OfARunsSnapshots"}, {"restore-create", "AsARestore"}, {"restore-plan", "AskAboutKeys"}, {"restore-create", "AskAboutKeys"}, {"restore-plan", "SeeRuns"}, {"restore-create", "NoteWhatIsReplaced"},
 		{"restore-move", "MoveOfOptedIn"}, {"restore-move", "MoveOld"}, {"restore-power", "TurnOptedIn"}, {"restore-settle", "EndOwnDisks"},
 		{"verify-choose", "AskAfterAgent"}, {"verify-mark", "LabelTheRunsOwn"}, {"verify-recover", "CommandOptedIn"}, {"verify-recover", "NoteTheCommand"},
 		{"verify-clean", "EndTheTestsOwn"}, {"verify-report", "Publish"},

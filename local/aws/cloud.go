@@ -14,6 +14,7 @@ import (
 
 	"github.com/quiesce/quiesce/local/aws/bus"
 	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/aws/kms"
 	"github.com/quiesce/quiesce/local/aws/s3"
 	"github.com/quiesce/quiesce/local/aws/ssm"
 	"github.com/quiesce/quiesce/local/aws/states"
@@ -58,6 +59,7 @@ var Latencies = map[string]time.Duration{
 	"events":          20 * time.Millisecond,
 	"states":          30 * time.Millisecond,
 	"s3":              30 * time.Millisecond,
+	"kms":             20 * time.Millisecond,
 }
 
 // Cloud is the running account.
@@ -66,6 +68,7 @@ type Cloud struct {
 	SSM    *ssm.SSM
 	Bus    *bus.Bus
 	S3     *s3.S3
+	KMS    *kms.KMS
 	States *states.States // nil without an engine
 
 	cfg      Config
@@ -97,7 +100,10 @@ func New(cfg Config) *Cloud {
 	b.Region, b.Account, b.NewID = cfg.Region, cfg.Account, c.uuid
 	c.Bus = bus.New(b)
 
+	c.KMS = kms.New(kms.Config{Region: cfg.Region, Account: cfg.Account})
+
 	e := cfg.EC2
+	e.Usable = c.KMS.Usable
 	e.Region, e.Account, e.Disks, e.NewID = cfg.Region, cfg.Account, cfg.Disks, c.hex
 	e.Publish = func(detailType string, resources []string, detail any) {
 		c.Bus.Emit("aws.ec2", detailType, resources, detail)
@@ -112,7 +118,7 @@ func New(cfg Config) *Cloud {
 	c.SSM = ssm.New(s)
 
 	c.S3 = s3.New()
-	c.services = map[string]wire.Service{"ec2": c.EC2, "ssm": c.SSM, "events": c.Bus, "s3": c.S3}
+	c.services = map[string]wire.Service{"ec2": c.EC2, "ssm": c.SSM, "events": c.Bus, "s3": c.S3, "kms": c.KMS}
 	if cfg.Engine != nil {
 		c.States = states.New(cfg.Engine, states.Config{Region: cfg.Region, Account: cfg.Account})
 		c.services["states"] = c.States

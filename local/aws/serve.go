@@ -13,7 +13,7 @@ import (
 )
 
 // targets routes the awsJson services by the prefix of X-Amz-Target.
-var targets = map[string]string{"AmazonSSM": "ssm", "AWSEvents": "events", "AWSStepFunctions": "states"}
+var targets = map[string]string{"AmazonSSM": "ssm", "AWSEvents": "events", "AWSStepFunctions": "states", "TrentService": "kms"}
 
 // partial are the calls whose services make a wrong answer that can be read:
 // lists that lack one, an output that breaks off. Every other answer breaks off

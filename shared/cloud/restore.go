@@ -28,7 +28,9 @@ type Restorer interface {
 	// may be missing for some seconds.
 	Marked(ctx context.Context, key, value string) ([]Disk, error)
 
-	// MayMake tells, without making it, whether the disk could be made.
+	// MayMake tells, without making it, whether the disk could be made, and
+	// whether the key that the spec names may be used for it. Codes besides
+	// those of MakeDisk: SetNotRestorable for a key that nobody can use.
 	MayMake(ctx context.Context, spec DiskSpec) error
 
 	// MakeDisk begins to make a disk of a snapshot and returns its id, the
@@ -123,6 +125,7 @@ type DiskSpec struct {
 	SizeGiB    int32
 	IOPS       int32
 	Throughput int32
+	Key        string // of the snapshot, to be asked about; empty: not encrypted, or not asked
 	Token      string // names the request: at most 64 characters
 	Tags       map[string]string
 }

@@ -60,9 +60,12 @@ type Request struct {
 	Devices map[string]string `json:"devices,omitempty"`
 	// AcceptCrashConsistent is the explicit yes to a set of which nothing more
 	// was proved.
-	AcceptCrashConsistent bool         `json:"acceptCrashConsistent,omitempty"`
-	DryRun                bool         `json:"dryRun,omitempty"` // plan, touch nothing
-	OptIn                 policy.OptIn `json:"optIn,omitzero"`   // the tag without which an instance is not touched
+	AcceptCrashConsistent bool `json:"acceptCrashConsistent,omitempty"`
+	// AcceptUncheckedKeys is the yes to a key that KMS lets nobody ask about but
+	// services, so that the dry run of its use is denied.
+	AcceptUncheckedKeys bool         `json:"acceptUncheckedKeys,omitempty"`
+	DryRun              bool         `json:"dryRun,omitempty"` // plan, touch nothing
+	OptIn               policy.OptIn `json:"optIn,omitzero"`   // the tag without which an instance is not touched
 
 	// Scratch is for a restore test: the disks are marked as its own, end with
 	// the instance, and are deleted after it.
@@ -95,7 +98,7 @@ func (r Request) Check() error {
 		return fault.Input("request.action", "wants %s, %s, %s or %s, got %q", Restore, Rollback, Confirm, Cleanup, r.Action)
 	case r.IsRestore() && r.Mode != Volumes && r.Mode != InPlace:
 		return fault.Input("request.mode", "wants %s or %s, got %q", Volumes, InPlace, r.Mode)
-	case !r.IsRestore() && (r.Mode != "" || r.InstanceID != "" || r.Zone != "" || len(r.Devices) > 0 || r.AcceptCrashConsistent):
+	case !r.IsRestore() && (r.Mode != "" || r.InstanceID != "" || r.Zone != "" || len(r.Devices) > 0 || r.AcceptCrashConsistent || r.AcceptUncheckedKeys):
 		return fault.Input("request.action", "%s wants the restore's id alone", r.Action)
 	case r.Scratch && r.Mode != Volumes:
 		return fault.Input("request.scratch", "is for the mode %s: a test takes nothing from an instance", Volumes)
@@ -128,15 +131,16 @@ type Plan struct {
 	SetID     string     `json:"setId,omitempty"` // the run whose set it is
 	Target    run.Target `json:"target"`
 	Zone      string     `json:"zone"`
-	Disks     []Disk     `json:"disks"`          // made or to be made
-	Old       []Old      `json:"old"`            // taken off, or to be; nothing is left out of a disk that was
-	Stops     bool       `json:"stops"`          // the instance is stopped on the way
-	Starts    bool       `json:"starts"`         // and started again: it was running
-	Proved    string     `json:"proved"`         // the set's consistency
-	Because   string     `json:"because"`        // and the reason
-	CostHint  string     `json:"costHint"`       // in a sentence
-	Steps     []string   `json:"steps"`          // what happens, in sentences
-	Next      []string   `json:"next,omitempty"` // what is the operator's to do
+	Disks     []Disk     `json:"disks"`                   // made or to be made
+	Old       []Old      `json:"old"`                     // taken off, or to be; nothing is left out of a disk that was
+	Stops     bool       `json:"stops"`                   // the instance is stopped on the way
+	Starts    bool       `json:"starts"`                  // and started again: it was running
+	Proved    string     `json:"proved"`                  // the set's consistency
+	Because   string     `json:"because"`                 // and the reason
+	Unchecked bool       `json:"uncheckedKeys,omitempty"` // KMS is not asked whether the keys may be used
+	CostHint  string     `json:"costHint"`                // in a sentence
+	Steps     []string   `json:"steps"`                   // what happens, in sentences
+	Next      []string   `json:"next,omitempty"`          // what is the operator's to do
 	Warnings  []string   `json:"warnings,omitempty"`
 	Record    run.Record `json:"record"`
 

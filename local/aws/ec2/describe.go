@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/xml"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/quiesce/quiesce/local/aws/wire"
@@ -22,6 +23,7 @@ type xmlSnapshot struct {
 	Owner       string   `xml:"ownerId"`
 	Description string   `xml:"description"`
 	Encrypted   bool     `xml:"encrypted"`
+	Key         string   `xml:"kmsKeyId,omitempty"`
 	Tier        string   `xml:"storageTier,omitempty"`
 	Tags        []xmlTag `xml:"tagSet>item"`
 }
@@ -30,14 +32,14 @@ func (e *EC2) renderSnapshot(s *snapshot, info bool) xmlSnapshot {
 	now := time.Now()
 	x := xmlSnapshot{
 		ID: s.id, VolumeID: s.volume, Size: s.gib, Started: wire.Time(s.started), Progress: s.progress(now),
-		Owner: e.cfg.Account, Description: s.description, Tags: xmlTags(s.tags),
+		Owner: e.cfg.Account, Description: s.description, Encrypted: s.key != "", Tags: xmlTags(s.tags),
 	}
 	state := s.state(now)
 	if info {
 		x.State = state
 		return x
 	}
-	x.Status, x.Tier = state, "standard"
+	x.Status, x.Tier, x.Key = state, "standard", s.key
 	switch state {
 	case completed:
 		x.Completed = wire.Time(s.done)
@@ -85,7 +87,7 @@ func (e *EC2) describeSnapshots(_ context.Context, c *wire.Call, q query) (any, 
 			"owner-id":     {e.cfg.Account},
 			"description":  {s.description},
 			"start-time":   {wire.Time(s.started)},
-			"encrypted":    {"false"},
+			"encrypted":    {strconv.FormatBool(s.key != "")},
 			"storage-tier": {"standard"},
 		}, s.tags)
 		if err != nil {

@@ -25,6 +25,8 @@ type Config struct {
 
 	// Publish puts an event on the bus; nil publishes nothing.
 	Publish func(detailType string, resources []string, detail any)
+	// Usable tells whether a role may use a key; nil lets every one.
+	Usable func(key, role string) bool
 	// NewID makes the hexadecimal digits of an id.
 	NewID func(digits int) string
 
@@ -72,6 +74,9 @@ func New(cfg Config) *EC2 {
 	cfg.Turning = otherwise(cfg.Turning, 5*time.Second)
 	if cfg.Publish == nil {
 		cfg.Publish = func(string, []string, any) {}
+	}
+	if cfg.Usable == nil {
+		cfg.Usable = func(string, string) bool { return true }
 	}
 	if cfg.NewID == nil {
 		n := 0

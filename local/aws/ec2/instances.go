@@ -17,6 +17,7 @@ type Instance struct {
 	Arch       string // amd64 (default), arm64
 	State      string // running (default), stopped, ...
 	RootDevice string // default /dev/xvda
+	RootKind   string // ebs (default), instance-store
 	Zone       string // default the Region's first
 	Tags       map[string]string
 }
@@ -39,6 +40,9 @@ func (e *EC2) AddInstance(i Instance) {
 	}
 	if i.RootDevice == "" {
 		i.RootDevice = "/dev/xvda"
+	}
+	if i.RootKind == "" {
+		i.RootKind = "ebs"
 	}
 	if i.Zone == "" {
 		i.Zone = e.cfg.Region + "a"
@@ -182,7 +186,7 @@ func (e *EC2) describeInstances(_ context.Context, _ *wire.Call, q query) (any, 
 func (e *EC2) render(m *machine) xmlInstance {
 	x := xmlInstance{
 		ID: m.ID, State: xmlState{stateCodes[m.State], m.State}, Type: "m7i.large", Launched: wire.Time(m.launched),
-		Zone: m.Zone, Arch: architecture(m.Arch), Root: m.RootDevice, RootKind: "ebs", Platform: "Linux/UNIX", Tags: xmlTags(m.Tags),
+		Zone: m.Zone, Arch: architecture(m.Arch), Root: m.RootDevice, RootKind: m.RootKind, Platform: "Linux/UNIX", Tags: xmlTags(m.Tags),
 	}
 	if m.Arch == "arm64" {
 		x.Type = "m7g.large"

@@ -65,7 +65,9 @@ func (e *EC2) createVolume(ctx context.Context, c *wire.Call, q query) (any, err
 		if int64(size) <= s.gib {
 			v.Bytes = s.bytes
 		}
-		v.Hollow = s.hollow
+		v.Hollow, v.Key = s.hollow, s.key
+		// EC2 asks for the key after it has answered.
+		v.locked = v.Key != "" && !e.cfg.Usable(v.Key, c.Role)
 		from = v.snapshot
 	}
 	e.volumes[v.ID] = v
@@ -181,7 +183,7 @@ func (e *EC2) detachVolume(ctx context.Context, _ *wire.Call, q query) (any, err
 func (e *EC2) deleteVolume(ctx context.Context, _ *wire.Call, q query) (any, error) {
 	e.mu.Lock()
 	v, err := e.volume(q.text("VolumeId"))
-	if err == nil && v.status(time.Now()) != "available" {
+	if err == nil && v.status(time.Now()) != "available" && v.status(time.Now()) != "error" {
 		err = wire.Bad("VolumeInUse", "Volume %s is currently attached to %s", v.ID, v.Instance)
 	}
 	if err != nil {

@@ -21,6 +21,7 @@ type snapshot struct {
 	id, volume  string
 	bytes, gib  int64
 	hollow      bool
+	key         string // of the volume
 	description string
 	tags        map[string]string
 	started     time.Time
@@ -180,7 +181,7 @@ func (e *EC2) reserve(volumes []*volume, description string, tags map[string]str
 	var set []*snapshot
 	for _, v := range volumes {
 		s := &snapshot{
-			id: e.id("snap-"), volume: v.ID, bytes: v.Bytes, gib: v.gib(), hollow: v.Hollow, description: description,
+			id: e.id("snap-"), volume: v.ID, bytes: v.Bytes, gib: v.gib(), hollow: v.Hollow, key: v.Key, description: description,
 			tags: make(map[string]string), started: now, done: now.Add(e.cfg.Completion), fails: fails,
 		}
 		if copyTags {

@@ -20,6 +20,7 @@ type Volume struct {
 	Bytes       int64  // default 1 GiB
 	Kind        string // gp3 (default), gp2, io1, io2, st1, sc1, standard
 	MultiAttach bool
+	Key         string // the ARN of the key that it is encrypted with; empty: it is not
 	Zone        string // default the Region's first
 	Tags        map[string]string
 
@@ -43,6 +44,7 @@ type volume struct {
 	last       time.Time // its last snapshot
 	busy       bool      // the storage works on it
 	leaving    bool      // it is being detached
+	locked     bool      // its key could not be used: it is never there
 	request    string    // what it was made by, to know the token's second use
 }
 
@@ -84,6 +86,15 @@ func (e *EC2) AddVolume(ctx context.Context, v Volume) (path string, err error) 
 	return v.Path, nil
 }
 
+// Encrypt lets a volume be encrypted with a key, as if it had been made so.
+func (e *EC2) Encrypt(volume, key string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if v := e.volumes[volume]; v != nil {
+		v.Key = key
+	}
+}
+
 // Path returns the device of an attached volume on its machine.
 func (e *EC2) Path(volume string) string {
 	e.mu.Lock()
@@ -119,6 +130,8 @@ func (v *volume) status(now time.Time) string {
 		return "in-use"
 	case v.busy || now.Before(v.ready):
 		return "creating"
+	case v.locked:
+		return "error"
 	}
 	return "available"
 }
@@ -141,6 +154,7 @@ type xmlVolume struct {
 	Created     string          `xml:"createTime"`
 	Kind        string          `xml:"volumeType"`
 	Encrypted   bool            `xml:"encrypted"`
+	Key         string          `xml:"kmsKeyId,omitempty"`
 	MultiAttach bool            `xml:"multiAttachEnabled"`
 	Attachments []xmlAttachment `xml:"attachmentSet>item"`
 	Tags        []xmlTag        `xml:"tagSet>item"`
@@ -166,7 +180,7 @@ func (v *volume) attachState(now time.Time) string {
 func (e *EC2) renderVolume(v *volume) xmlVolume {
 	x := xmlVolume{
 		ID: v.ID, Size: v.gib(), SnapshotID: v.snapshot, Zone: v.Zone, Status: v.status(time.Now()),
-		Created: wire.Time(v.created), Kind: v.Kind, MultiAttach: v.MultiAttach, Tags: xmlTags(v.Tags),
+		Created: wire.Time(v.created), Kind: v.Kind, MultiAttach: v.MultiAttach, Encrypted: v.Key != "", Key: v.Key, Tags: xmlTags(v.Tags),
 	}
 	if v.Instance != "" {
 		x.Attachments = []xmlAttachment{v.attachment(v.attachState(time.Now()))}

@@ -1,5 +1,5 @@
-// Package awscloud is the cloud of EC2, EBS, Systems Manager, EventBridge, S3
-// and Step Functions. It holds no state but its clients, and speaks to whatever endpoints the
+// Package awscloud is the cloud of EC2, EBS, Systems Manager, EventBridge, S3,
+// KMS and Step Functions. It holds no state but its clients, and speaks to whatever endpoints the
 // configuration names, the emulated ones included.
 package awscloud
 
@@ -13,6 +13,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -30,6 +31,9 @@ type Options struct {
 	Document    string            // name or ARN of the command document
 	// DocumentHash pins the document's content, SHA-256 in hex; empty: not pinned.
 	DocumentHash string
+	// Machines are the ARNs of the state machines whose executions hold
+	// instances; empty: none is known, and none is looked for.
+	Machines []string
 }
 
 // Helper is one build of the helper in the asset bucket.
@@ -49,6 +53,7 @@ type Provider struct {
 	store   *s3.Client
 	assets  *s3.PresignClient
 	tasks   *sfn.Client
+	keys    *kms.Client
 }
 
 var (
@@ -79,6 +84,7 @@ func New(cfg aws.Config, options Options) *Provider {
 		store:   store,
 		assets:  s3.NewPresignClient(store),
 		tasks:   sfn.NewFromConfig(cfg),
+		keys:    kms.NewFromConfig(cfg),
 	}
 }
 

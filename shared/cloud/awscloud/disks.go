@@ -130,13 +130,14 @@ func creation(spec cloud.DiskSpec) *ec2.CreateVolumeInput {
 	return in
 }
 
-// MayMake asks EC2 itself, which looks at the caller's rights and makes nothing.
+// MayMake asks EC2 itself, which looks at the caller's rights and makes nothing,
+// and KMS about the key, which EC2 does not look at in a dry run.
 func (p *Provider) MayMake(ctx context.Context, spec cloud.DiskSpec) error {
 	in := creation(spec)
 	in.DryRun, in.ClientToken = aws.Bool(true), nil
 	_, err := p.ec2.CreateVolume(ctx, in)
 	if hasCode(err, "DryRunOperation") {
-		return nil
+		return p.mayUse(ctx, spec.Key)
 	}
 	return aboutDisk(err, "try to create a volume of %s", spec.Snapshot)
 }

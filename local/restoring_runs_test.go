@@ -1,0 +1,72 @@
+package local
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	port "github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/restore"
+)
+
+// A run that begins once the restore is planned is seen before the stop, and one
+// that begins later refuses the disks that are marked: whoever comes second goes.
+func TestRestoreAndRunAtOneTime(t *testing.T) {
+	place := restore.Request{RunID: theSet, Mode: restore.InPlace}
+	t.Run("the run is first", func(t *testing.T) {
+		inRestoreOf(t, setting{faults: []string{"restore-plan/CreateVolume:slow", "precheck:hang"}, slowness: 20 * time.Second}, func(w *world) {
+			time.AfterFunc(5*time.Second, func() { w.start("nightly", `{"instanceId":"`+instanceID+`"}`) })
+			r := w.asks("r", place)
+			if r.verdict.Code != "RunInProgress" || r.verdict.Outcome != restore.FailedClean || !strings.Contains(r.verdict.Reason, "nightly") || slices.Contains(r.States, "Stop") {
+				t.Errorf("got %+v by %v", r.verdict, r.States)
+			}
+			for _, v := range w.volumes {
+				if by := w.cloud.EC2.Tags(v.id)[port.TagReplaced]; by != "" {
+					t.Errorf("%s is marked still, by %s", v.id, by)
+				}
+			}
+			w.cleans("r")
+		})
+	})
+	t.Run("the restore is first", func(t *testing.T) {
+		inRestoreOf(t, setting{faults: []string{"restore-power/StopInstances:slow"}, slowness: 20 * time.Second}, func(w *world) {
+			var run string
+			time.AfterFunc(10*time.Second, func() { run = w.start("nightly", w.request(w.policy())) })
+			r := w.asks("r", place)
+			if r.verdict.Outcome != restore.Restored {
+				t.Errorf("got %+v by %v", r.verdict, r.States)
+			}
+			record := w.wait(run)
+			if v := record.State.Verdict; v == nil || v.Code != "RunInProgress" && v.Code != "InstanceNotRunning" {
+				t.Errorf("the run ended as %+v: %s", v, record.Cause)
+			}
+		})
+	})
+}
+
+// What is only looked at may go on beside a run, and a restore beside the test
+// of its set: the plan says so.
+func TestRestoreWarns(t *testing.T) {
+	t.Run("a dry run beside a run", func(t *testing.T) {
+		inRestore(t, []string{"precheck:hang"}, func(w *world) {
+			w.start("nightly", `{"instanceId":"`+instanceID+`"}`)
+			time.Sleep(time.Second)
+			r := w.asks("r", restore.Request{RunID: theSet, Mode: restore.InPlace, DryRun: true})
+			if r.verdict.Outcome != restore.Planned || !strings.Contains(strings.Join(r.plan.Warnings, " "), "nightly") {
+				t.Errorf("got %+v", r.verdict)
+			}
+		})
+	})
+	for how, says := range map[string]string{"VALIDATING": "is going on", "FAILED": "has failed"} {
+		t.Run("a set whose test is "+how, func(t *testing.T) {
+			inRestore(t, nil, func(w *world) {
+				w.takes("tested", map[string]string{port.TagTest: how})
+				r := w.asks("r", restore.Request{RunID: "tested", Mode: restore.Volumes})
+				if r.verdict.Outcome != restore.Restored || !strings.Contains(strings.Join(r.plan.Warnings, " "), says) {
+					t.Errorf("got %+v, %v", r.verdict, r.plan)
+				}
+			})
+		})
+	}
+}
