@@ -12,7 +12,7 @@ const Source = "quiesce"
 // Failed; ThawFailed comes beside Failed when a person must act. Every fleet
 // and every group publishes one report besides, and so does every deletion of
 // what a policy's retention does not keep. Every restore test publishes how it
-// ended.
+// ended, and every restore that is no dry run one of Restored and Unrestored.
 const (
 	TypeStep       = "Consistent Snapshot Step"
 	TypeCompleted  = "Consistent Snapshot Completed"
@@ -22,6 +22,8 @@ const (
 	TypeFleet      = "Consistent Snapshot Fleet Report"
 	TypeRetention  = "Consistent Snapshot Retention Report"
 	TypeTest       = "Restore Test Completed"
+	TypeRestored   = "Restore Completed"
+	TypeUnrestored = "Restore Failed"
 )
 
 // Event is one entry for the bus. Time is when the thing happened, which may

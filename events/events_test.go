@@ -30,6 +30,8 @@ var kinds = map[string]struct {
 	events.TypeFleet:      {events.Fleet{}, "fleet-report.json"},
 	events.TypeRetention:  {events.Retention{}, "retention-report.json"},
 	events.TypeTest:       {events.Test{}, "restore-test.json"},
+	events.TypeRestored:   {events.Restore{}, "restored.json"},
+	events.TypeUnrestored: {events.Restore{}, "restore-failed.json"},
 }
 
 // envelope is an event as a subscriber gets it.
@@ -181,6 +183,11 @@ func TestSchemasRefuse(t *testing.T) {
 		"a success with problems":    {"restore-test-successful", func(_, d map[string]any) { d["problems"] = []any{"a hole"} }},
 		"a failure without a code":   {"restore-test-failed", func(_, d map[string]any) { delete(d, "code") }},
 		"a test that lists nothing":  {"restore-test-failed", func(_, d map[string]any) { delete(d, "left") }},
+		"restored and dirty":         {"restored", func(_, d map[string]any) { d["outcome"] = "failed-dirty" }},
+		"a restore of another mode":  {"restored", func(_, d map[string]any) { d["mode"] = "sideways" }},
+		"a restore that lists none":  {"restored", func(_, d map[string]any) { delete(d, "created") }},
+		"a failure without a code":   {"restore-refused", func(_, d map[string]any) { delete(d, "code") }},
+		"another action":             {"restore-broken-off", func(_, d map[string]any) { d["action"] = "undo" }},
 		"a mount that is no path":    {"thaw-failed", func(_, d map[string]any) { d["mounts"] = []any{"data"} }},
 	} {
 		event := decode(t, all[c.fixture])
@@ -230,16 +237,17 @@ func TestSchemasNameTheFields(t *testing.T) {
 func TestRules(t *testing.T) {
 	rules, all := files(t, "rules"), fixtures(t)
 	for name, want := range map[string][]string{
-		"act-now":      {"thaw-failed"},
-		"failed":       {"failed-clean", "failed-dirty"},
-		"failed-dirty": {"failed-dirty"},
-		"not-as-asked": {"degraded", "failed-clean", "failed-dirty"},
-		"restorable":   {"completed"},
-		"long-pause":   {"completed"},
-		"step-failed":  {"step-failed", "step-lost"},
-		"fleet":        {"fleet-with-errors", "group-completed"},
-		"orphans":      {"retention-report"},
-		"not-restored": {"restore-test-failed", "restore-test-not-tested"},
+		"act-now":       {"thaw-failed"},
+		"failed":        {"failed-clean", "failed-dirty"},
+		"failed-dirty":  {"failed-dirty"},
+		"not-as-asked":  {"degraded", "failed-clean", "failed-dirty"},
+		"restorable":    {"completed"},
+		"long-pause":    {"completed"},
+		"step-failed":   {"step-failed", "step-lost"},
+		"fleet":         {"fleet-with-errors", "group-completed"},
+		"orphans":       {"retention-report"},
+		"not-restored":  {"restore-test-failed", "restore-test-not-tested"},
+		"restore-dirty": {"restore-broken-off"},
 	} {
 		rule, ok := rules[name]
 		if !ok {

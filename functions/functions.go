@@ -187,7 +187,7 @@ func Table(d Deps) map[string]step.Handler {
 			return restoresettle.Do(ctx, r, in)
 		})),
 		"restore-report": watch.Measured("restore-report", step.New("restore-report", func(ctx context.Context, in restorereport.Input) (*restore.Verdict, error) {
-			return restorereport.Do(ctx, r, in)
+			return restorereport.Do(ctx, r, c, m, in)
 		})),
 		"verify-choose": watch.Measured("verify-choose", step.New("verify-choose", func(ctx context.Context, in verifychoose.Input) (*verify.Choice, error) {
 			t, err := tester(c)

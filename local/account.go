@@ -148,6 +148,7 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 func (a *account) listen() error {
 	return errors.Join(
 		a.cloud.Janitor("janitor", a.machine, a.sweep),
+		a.cloud.Ended("restores", a.restorer, []string{"FailedClean", "FailedDirty"}, a.unreported),
 		a.cloud.Listen("completion", awscloud.Completion(), a.wake),
 	)
 }

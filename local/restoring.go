@@ -8,8 +8,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
+	"github.com/quiesce/quiesce/functions/restorereport"
+	cloud "github.com/quiesce/quiesce/local/aws"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/workflow"
 )
 
@@ -30,6 +33,19 @@ func (a *account) halt(string) {
 	if a.halted != nil {
 		a.halted()
 	}
+}
+
+// unreported looks at what a restore has left that ended without its report.
+func (a *account) unreported(ctx context.Context, stopped cloud.Stopped) error {
+	payload, err := json.Marshal(restorereport.Input{
+		Run:     run.Run{ID: stopped.RunID},
+		Request: run.Typed(stopped.Input),
+		Ended:   &restorereport.Ended{Status: stopped.Status, Error: stopped.Error, Cause: stopped.Cause},
+	})
+	if err == nil {
+		_, err = a.lambda.Invoke(ctx, "restore-report", payload)
+	}
+	return err
 }
 
 // restoring is a restore's execution as it ended.

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/shared/telemetry"
 )
 
 // troubles are all single faults of a restore: of each function at each of its
@@ -97,10 +99,40 @@ func (w *world) survives(f string, asked restore.Request) {
 	}
 	// The way back is open from wherever it stopped, and leads to the original.
 	time.Sleep(time.Minute)
+	w.saysHow(f, r)
 	if asked.Mode == restore.InPlace {
 		w.asks("r-back", restore.Request{Action: restore.Rollback, RunID: "r"})
 	}
 	w.cleans("r")
+}
+
+// saysHow wants one that is there to be told how a restore ended, whoever tells
+// it, and what to do if there is something to be done.
+func (w *world) saysHow(f string, r *restoring) {
+	w.Helper()
+	if strings.HasSuffix(f, "PutEvents:deny") {
+		return // nobody may tell it
+	}
+	want := events.TypeUnrestored
+	if r.verdict != nil && r.verdict.Outcome == restore.Restored {
+		want = events.TypeRestored
+	}
+	told := w.published("r", want)
+	// A report that was stopped goes on, and tells what it sees besides.
+	if len(told) == 0 || f != "restore-report:stop-execution" && len(w.published("r", map[string]string{events.TypeRestored: events.TypeUnrestored, events.TypeUnrestored: events.TypeRestored}[want])) > 0 {
+		w.Errorf("%s by %v, and nobody is told, or something else: %v", r.Status, r.States, told)
+		return
+	}
+	last := told[len(told)-1]
+	if last["instanceId"] != instanceID && len(last["created"].([]any)) > 0 {
+		w.Errorf("got %v", last)
+	}
+	if left := len(last["created"].([]any)) + len(last["kept"].([]any)); want == events.TypeUnrestored && left > 0 && last["nextMove"] == nil {
+		w.Errorf("nobody is told what to do: %v", last)
+	}
+	if r.verdict == nil && !strings.Contains(last["reason"].(string), "before its report") {
+		w.Errorf("got %v", last)
+	}
 }
 
 // Two faults: the way back is broken too. The end says that a person must look,
@@ -109,15 +141,16 @@ func TestRestoreOfWhichTheWayBackFails(t *testing.T) {
 	for _, c := range []struct {
 		faults []string
 		ends   string
+		error  string
 	}{
-		{[]string{"restore-power/StartInstances:deny", "restore-move/AttachVolume:deny@3"}, "Halt Halted PutBack Report Outcome FailedDirty"},
-		{[]string{"restore-move/AttachVolume:deny", "restore-power/StartInstances:deny"}, "PutBack IsBack StartAgain Report Outcome FailedDirty"},
-		{[]string{"restore-move/AttachVolume:deny@2", "restore-report/DescribeVolumes:deny"}, "StartAgain StartedAgain Forget Report FailedUnreported"},
+		{[]string{"restore-power/StartInstances:deny", "restore-move/AttachVolume:deny@3"}, "Halt Halted PutBack Report Outcome FailedDirty", "FailedDirty"},
+		{[]string{"restore-move/AttachVolume:deny", "restore-power/StartInstances:deny"}, "PutBack IsBack StartAgain Report Outcome FailedDirty", "FailedDirty"},
+		{[]string{"restore-move/AttachVolume:deny@2", "restore-report/DescribeVolumes:deny"}, "StartAgain StartedAgain Forget Report FailedUnreported", "FailedUnreported"},
 	} {
 		t.Run(fmt.Sprint(c.faults), func(t *testing.T) {
 			inRestore(t, c.faults, func(w *world) {
 				r := w.asks("r", restore.Request{RunID: theSet, Mode: restore.InPlace})
-				if got := strings.Join(r.States, " "); !strings.HasSuffix(got, c.ends) || r.Status != "FAILED" || r.Error != "FailedDirty" {
+				if got := strings.Join(r.States, " "); !strings.HasSuffix(got, c.ends) || r.Status != "FAILED" || r.Error != c.error {
 					t.Errorf("got %s, %s, want ... %s", got, r.Error, c.ends)
 				}
 				for _, never := range w.faults.Unreached() {
@@ -126,6 +159,14 @@ func TestRestoreOfWhichTheWayBackFails(t *testing.T) {
 				w.exists("twice")
 				if r.verdict != nil {
 					w.lists(r.verdict)
+				}
+				time.Sleep(time.Minute)
+				w.saysHow("twice", r)
+				if told := w.published("r", events.TypeUnrestored); len(told) != 1 {
+					t.Errorf("it is told %d times: %v", len(told), told)
+				}
+				if dirty := len(w.metrics.Values(telemetry.RestoreDirty)); (dirty == 1) != (c.error == "FailedDirty") {
+					t.Errorf("%d are counted as dirty", dirty)
 				}
 				back := w.asks("back", restore.Request{Action: restore.Rollback, RunID: "r"})
 				if strings.HasSuffix(c.ends, "FailedDirty") && len(w.standing()) > 0 && back.verdict.Code != "InvalidInput" && back.verdict.Outcome != restore.RolledBack {

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quiesce/quiesce/events"
 	port "github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/shared/run"
 )
 
 // A run that begins once the restore is planned is seen before the stop, and one
@@ -31,13 +33,13 @@ func TestRestoreAndRunAtOneTime(t *testing.T) {
 	})
 	t.Run("the restore is first", func(t *testing.T) {
 		inRestoreOf(t, setting{faults: []string{"restore-power/StopInstances:slow"}, slowness: 20 * time.Second}, func(w *world) {
-			var run string
-			time.AfterFunc(10*time.Second, func() { run = w.start("nightly", w.request(w.policy())) })
+			var started string
+			time.AfterFunc(10*time.Second, func() { started = w.start("nightly", w.request(w.policy())) })
 			r := w.asks("r", place)
 			if r.verdict.Outcome != restore.Restored {
 				t.Errorf("got %+v by %v", r.verdict, r.States)
 			}
-			record := w.wait(run)
+			record := w.wait(started)
 			if v := record.State.Verdict; v == nil || v.Code != "RunInProgress" && v.Code != "InstanceNotRunning" {
 				t.Errorf("the run ended as %+v: %s", v, record.Cause)
 			}
@@ -69,4 +71,32 @@ func TestRestoreWarns(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A restore that is stopped once its disks are marked keeps runs from the
+// instance, says what to do about it, and the cleanup alone ends that.
+func TestRestoreThatIsStoppedOnceDisksAreMarked(t *testing.T) {
+	inRestore(t, []string{"restore-create:stop-execution"}, func(w *world) {
+		if r := w.asks("r", restore.Request{RunID: theSet, Mode: restore.InPlace}); r.Status != "ABORTED" {
+			t.Fatalf("it is %s by %v", r.Status, r.States)
+		}
+		time.Sleep(3 * time.Minute) // what was at work goes on
+		told := w.published("r", events.TypeUnrestored)
+		if len(told) != 1 || told[0]["outcome"] != string(restore.FailedClean) || !strings.Contains(told[0]["nextMove"].(string), "--cleanup r") {
+			t.Errorf("told %v", told)
+		}
+		refused := w.wait(w.start("early", w.request(w.policy())))
+		if v := refused.State.Verdict; v == nil || v.Code != "RunInProgress" || !strings.Contains(v.Reason, "restore r") {
+			t.Errorf("a run between: %+v", v)
+		}
+		w.cleans("r")
+		for _, v := range w.volumes {
+			if by := w.cloud.EC2.Tags(v.id)[port.TagReplaced]; by != "" {
+				t.Errorf("%s is marked still, by %s", v.id, by)
+			}
+		}
+		if v := w.wait(w.start("later", w.request(w.policy()))).State.Verdict; v == nil || v.Outcome != run.OutcomeCompleted {
+			t.Errorf("a run after it: %+v", v)
+		}
+	})
 }

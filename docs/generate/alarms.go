@@ -29,6 +29,8 @@ var moves = map[string]string{
 	"restore-test-not-done":     "The code in the event, in the [table below](#fault-codes): nothing is known of the set until the next test.",
 	"restore-test-scratch-left": "[Copies that are left](#copies-that-are-left).",
 	"tests-undelivered":         "[Copies that are left](#copies-that-are-left); the message is the execution's event, or a start that did not happen.",
+	"restores-undelivered":      "[A restore that broke off](#a-restore-that-broke-off); the message is the execution's event and names the restore.",
+	"restore-dirty":             "[A restore that broke off](#a-restore-that-broke-off).",
 	"orphaned":                  "`quiesce sets` says of each one why. What is not wanted is deleted by hand, all members of it.",
 	"missed-<policy>":           "See whether the rule or the schedule is enabled, then the executions of `start` and `fleet`.",
 }

@@ -23,6 +23,8 @@ var when = map[string]string{
 	"TypeFleet":      "a fleet or a group has ended",
 	"TypeRetention":  "a policy's sets were gone through, and what is not kept was deleted",
 	"TypeTest":       "a restore test has ended, whatever its verdict",
+	"TypeRestored":   "a restore, or what was to become of one, ended as it was asked for; not for a dry run",
+	"TypeUnrestored": "it did not: `failed-clean`, the original is as it was; `failed-dirty`, a person must look",
 }
 
 // entries are the structs that stand in a list of a detail, by its field.

@@ -48,6 +48,10 @@ var means = map[string]string{
 	"RestoreTestNotDone":    "one that was refused, or could not be carried out: it says nothing of the set",
 	"RestoreTestRecovery":   "from the first look for the copies on the test instance to the end of the last check",
 	"RestoreTestLeft":       "disks of a restore test that are there after it",
+	"RestoreCompleted":      "a restore, a way back, a confirmation or a cleanup that ended as it was asked for",
+	"RestoreFailed":         "one that did not, with the original as it was",
+	"RestoreDirty":          "one after which a person must look at the instance",
+	"RestoreDuration":       "from the start of the execution to its report",
 }
 
 func metrics(root string) (string, error) {

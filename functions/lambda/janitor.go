@@ -16,10 +16,12 @@ import (
 type stopped struct {
 	Type   string `json:"detail-type"`
 	Detail struct {
-		Name   string  `json:"name"`
-		Status string  `json:"status"`
-		Error  *string `json:"error"`
-		Input  *string `json:"input"` // a document as text; null if the service left it out for its size
+		Name      string  `json:"name"`
+		Status    string  `json:"status"`
+		Error     *string `json:"error"`
+		Cause     *string `json:"cause"`
+		StartDate int64   `json:"startDate"` // in milliseconds
+		Input     *string `json:"input"`     // a document as text; null if the service left it out for its size
 	} `json:"detail"`
 }
 

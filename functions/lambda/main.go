@@ -66,6 +66,8 @@ func serve(ctx context.Context, getenv func(string) string, log io.Writer) (lamb
 		step = janitor(step)
 	case "verify-clean":
 		step = testJanitor(step)
+	case "restore-report":
+		step = unreported(step)
 	}
 	return handler{edge.Lambda(step)}, nil
 }

@@ -98,6 +98,9 @@ func Spec(plan restore.Plan, d restore.Disk) cloud.DiskSpec {
 	if plan.Scratch {
 		spec.Tags[cloud.TagScratch] = plan.RestoreID
 	}
+	if plan.Policy.Name != "" {
+		spec.Tags[cloud.TagPolicy] = plan.Policy.Name
+	}
 	if !plan.Unchecked {
 		spec.Key = d.Key
 	}

@@ -8,33 +8,15 @@ import (
 	"github.com/quiesce/quiesce/shared/restore"
 )
 
-// goOn plans what becomes of a restore that was made before. All that is known
-// of it is on its disks: the execution's history may be gone.
+// goOn plans what becomes of a restore that was made before.
 func (p *planner) goOn(ctx context.Context) error {
-	made, err := p.c.Marked(ctx, cloud.TagRestore, p.plan.RestoreID)
+	recalled, marks, err := restore.Recall(ctx, p.c, p.plan.RestoreID)
 	if err != nil {
 		return err
 	}
-	old, err := p.c.Marked(ctx, cloud.TagReplaced, p.plan.RestoreID)
-	if err != nil {
-		return err
-	}
-	p.plan.Mode = restore.Volumes
-	if len(old) > 0 {
-		p.plan.Mode = restore.InPlace
-	}
-	for _, d := range made {
-		p.plan.Disks = append(p.plan.Disks, restore.Disk{
-			ID: d.ID, Snapshot: d.Source, Origin: d.Tags[cloud.TagOrigin], Device: d.Tags[cloud.TagDevice],
-			SizeGiB: d.SizeGiB, Kind: d.Kind, Key: d.Key, Ends: d.Tags[cloud.TagEnds] == "true",
-		})
-		p.plan.Target.InstanceID = d.Tags[cloud.TagInstance]
-	}
-	for _, d := range old {
-		p.plan.Old = append(p.plan.Old, restore.Old{ID: d.ID, Device: d.Tags[cloud.TagDevice], Ends: d.Tags[cloud.TagEnds] == "true"})
-		p.plan.Target.InstanceID = d.Tags[cloud.TagInstance]
-		p.plan.Starts = d.Tags[cloud.TagRan] == "true"
-	}
+	recalled.Action = p.plan.Action
+	p.plan = recalled
+	made, old := marks.Made, marks.Old
 	id := p.plan.RestoreID
 	switch p.in.Action {
 	case restore.Rollback:
@@ -54,8 +36,13 @@ func (p *planner) goOn(ctx context.Context) error {
 			return fault.Input("request.runId", "there is nothing to confirm of %s: no disk was replaced by it, or it is confirmed already", id)
 		}
 	default:
-		if len(made) == 0 {
+		if len(made)+len(old) == 0 {
 			return fault.Input("request.runId", "no disk carries the mark of the restore %s: it made none, or they are deleted or confirmed already", id)
+		}
+		for _, d := range old {
+			if len(made) == 0 && d.Instance == "" {
+				return fault.Input("request.runId", "%s is not back: roll back first", d.ID)
+			}
 		}
 		for _, d := range made {
 			if len(old) > 0 && d.Instance != "" {
@@ -63,7 +50,7 @@ func (p *planner) goOn(ctx context.Context) error {
 			}
 		}
 	}
-	p.plan.Do = restore.DoSettle
+	p.plan.Do, p.plan.Stops = restore.DoSettle, false
 	return nil
 }
 
@@ -96,6 +83,6 @@ func (p *planner) rollback(ctx context.Context, made, old []cloud.Disk) error {
 			}
 		}
 	}
-	p.plan.Do, p.plan.Stops = restore.DoBack, true
+	p.plan.Do = restore.DoBack
 	return nil
 }

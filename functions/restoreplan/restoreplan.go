@@ -75,6 +75,7 @@ func (p *planner) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.plan.Policy.Name = set[0].Tags[cloud.TagPolicy]
 	p.tested(set[0].Tags[cloud.TagTest])
 	p.plan.Proved, p.plan.Because = set[0].Tags[cloud.TagConsistency], set[0].Tags[cloud.TagReason]
 	if p.plan.Proved == string(run.Crash) && !p.in.AcceptCrashConsistent {

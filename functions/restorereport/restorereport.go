@@ -12,13 +12,18 @@ import (
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/step"
+	"github.com/quiesce/quiesce/shared/telemetry"
 )
 
-// Input is the document without the request, which may be anything.
+// Input is the document without the request, which may be anything. Of an
+// execution that ended before its report there is what it was started with, and
+// how it ended.
 type Input struct {
 	Run      run.Run          `json:"run"`
 	Plan     *restore.Plan    `json:"plan"`
 	Failures restore.Failures `json:"failures"`
+	Request  run.Typed        `json:"request,omitempty"`
+	Ended    *Ended           `json:"ended,omitempty"`
 }
 
 // Check refuses an input without a run.
@@ -29,9 +34,15 @@ func (in Input) Check() error {
 	return nil
 }
 
-// Do looks at the instance and the disks. It only reads.
-func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Verdict, error) {
+// Do looks at the instance and the disks, changes nothing of them, and tells how
+// it ended.
+func Do(ctx context.Context, r cloud.Restorer, bus cloud.Bus, metrics *telemetry.Metrics, in Input) (*restore.Verdict, error) {
 	started := time.Now()
+	if in.Ended != nil {
+		if err := recall(ctx, r, &in); err != nil {
+			return nil, err
+		}
+	}
 	v := &restore.Verdict{Plan: in.Plan, Created: []restore.Made{}, Old: []restore.Old{}, Next: []string{}}
 	now := found{}
 	if in.Plan != nil && in.Plan.Do != restore.DoNothing {
@@ -46,7 +57,7 @@ func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Verdict, erro
 		v.Seconds = time.Since(in.Run.StartedAt).Seconds()
 	}
 	v.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
-	return v, nil
+	return v, tell(ctx, bus, metrics, in, v)
 }
 
 // found is what is there.
@@ -92,10 +103,12 @@ func look(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (found, err
 	}
 	if plan.Stops && plan.Starts && f.amiss == "" {
 		h, err := r.Host(ctx, plan.Target.InstanceID)
-		if err != nil {
+		switch {
+		case fault.CodeOf(err) == fault.InstanceNotFound:
+			f.amiss = plan.Target.InstanceID + " does not exist any more"
+		case err != nil:
 			return f, err
-		}
-		if h.State != cloud.HostRunning {
+		case h.State != cloud.HostRunning:
 			f.amiss = fmt.Sprintf("%s is %s", h.ID, h.State)
 		}
 	}
@@ -109,9 +122,10 @@ func judge(v *restore.Verdict, in Input, now found) {
 	if failed != nil {
 		v.Code = failed.Error
 		v.Reason, _, _ = step.Explain(failed.Error, failed.Cause)
-		v.Next = next(in.Plan, now)
+		v.Next = next(in, now)
 		v.Outcome = restore.FailedClean
-		if now.amiss != "" || in.Plan != nil && in.Plan.Action != restore.Restore {
+		left := in.Ended == nil || len(now.created)+len(in.Plan.Old) > 0
+		if now.amiss != "" || in.Plan != nil && in.Plan.Action != restore.Restore && left {
 			v.Outcome = restore.FailedDirty
 		}
 		if now.amiss != "" {
@@ -141,22 +155,29 @@ func judge(v *restore.Verdict, in Input, now found) {
 }
 
 // next is what a person does after a failure.
-func next(plan *restore.Plan, now found) (moves []string) {
+func next(in Input, now found) []string {
+	plan, moves := in.Plan, []string{}
 	if plan == nil {
-		return []string{}
+		return moves
 	}
 	if now.amiss != "" {
 		moves = append(moves, fmt.Sprintf("Look at %s first. `quiesce restore --rollback %s` tries the way back again.", plan.Target.InstanceID, plan.RestoreID))
 	}
-	if len(now.created) > 0 {
+	switch {
+	case len(now.created) > 0:
 		moves = append(moves, fmt.Sprintf("`quiesce restore --cleanup %s` deletes what was created.", plan.RestoreID))
+	case in.Ended != nil && now.amiss == "" && len(plan.Old) > 0:
+		moves = append(moves, fmt.Sprintf("`quiesce restore --cleanup %s` takes its marks off the disks, which keep runs from the instance.", plan.RestoreID))
+	}
+	if in.Ended != nil {
+		moves = append(moves, "A function that was at work when the execution was stopped goes on for up to two minutes: look again after that.")
 	}
 	return moves
 }
 
 // first is what went wrong first.
 func first(f restore.Failures) *run.Failure {
-	for _, one := range []*run.Failure{f.Plan, f.Create, f.Stop, f.Move, f.Start, f.Halt, f.Back, f.Again, f.Forget, f.Settle} {
+	for _, one := range []*run.Failure{f.Plan, f.Create, f.Stop, f.Move, f.Start, f.Halt, f.Back, f.Again, f.Forget, f.Settle, f.Report} {
 		if one != nil {
 			return one
 		}

@@ -43,30 +43,38 @@ func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, err
 			return cleanup(ctx, r, in.Plan.RestoreID)
 		case restore.Confirm:
 			// First the new ones: a cleanup in between must not find them.
-			if err := unmark(ctx, r, cloud.TagRestore, in.Plan.RestoreID); err != nil {
+			if err := unmark(ctx, r, cloud.TagRestore, in.Plan.RestoreID, every); err != nil {
 				return nil, err
 			}
 		}
-		err := unmark(ctx, r, cloud.TagReplaced, in.Plan.RestoreID)
+		err := unmark(ctx, r, cloud.TagReplaced, in.Plan.RestoreID, every)
 		return &restore.Progress{State: restore.Done, Detail: fmt.Sprintf("%d old disks are noted no more", len(in.Plan.Old))}, err
 	})
 }
 
-// unmark takes a mark off all disks that carry it, by which a way back would
+// every is every disk, home one that is attached.
+func every(cloud.Disk) bool  { return true }
+func home(d cloud.Disk) bool { return d.State == cloud.DiskAttached }
+
+// unmark takes a mark off the disks that carry it, by which a way back would
 // find the old ones and a cleanup the new ones. The disks stay.
-func unmark(ctx context.Context, r cloud.Restorer, key, restoreID string) error {
+func unmark(ctx context.Context, r cloud.Restorer, key, restoreID string, which func(cloud.Disk) bool) error {
 	marked, err := r.Marked(ctx, key, restoreID)
 	if err != nil {
 		return err
 	}
-	ids := make([]string, len(marked))
-	for i, d := range marked {
-		ids[i] = d.ID
+	var ids []string
+	for _, d := range marked {
+		if which(d) {
+			ids = append(ids, d.ID)
+		}
 	}
 	return r.UnmarkDisks(ctx, ids, []string{key, cloud.TagDevice, cloud.TagEnds, cloud.TagRan})
 }
 
-// cleanup deletes what carries the restore's mark now, not what a plan says.
+// cleanup deletes what carries the restore's mark now, not what a plan says. A
+// disk that was to be replaced and is where it was is noted no more; one that
+// was taken off keeps what its way back needs.
 func cleanup(ctx context.Context, r cloud.Restorer, restoreID string) (*restore.Progress, error) {
 	made, err := r.Marked(ctx, cloud.TagRestore, restoreID)
 	if err != nil {
@@ -86,5 +94,8 @@ func cleanup(ctx context.Context, r cloud.Restorer, restoreID string) (*restore.
 			return nil, err
 		}
 	}
-	return p, nil
+	if p.State == restore.Done {
+		err = unmark(ctx, r, cloud.TagReplaced, restoreID, home)
+	}
+	return p, err
 }

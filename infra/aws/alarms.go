@@ -73,6 +73,10 @@ func (d *deployment) makeAlarms() error {
 			means: "Disks of a restore test are there after it, and cost until they are deleted. The event names them; the janitor tries again for an hour.",
 		},
 		{
+			id: "RestoreDirty", name: "restore-dirty", query: count(telemetry.RestoreDirty), period: time.Minute, periods: 1,
+			means: "A restore left the original other than it was, or nobody has seen that it is: an instance may be stopped, or be without its disks. Look at it now; the restore's last event names it, and the next move.",
+		},
+		{
 			id: "Orphaned", name: "orphaned", query: ofMetric("MAX", telemetry.SetsOrphaned), period: time.Hour, periods: 1,
 			means: "Sets are kept that nobody can vouch for: judged by no run, with a member missing, or with a failed restore test. `quiesce sets` names them and says why.",
 		},
@@ -103,6 +107,7 @@ var undelivered = map[string]string{
 	"notifications": "Somebody was not told how a run ended.",
 	"retention":     "What a policy no longer keeps could not be deleted: it costs storage until somebody has looked.",
 	"tests":         "A restore test was not started, or the copies of one that broke off could not be taken away.",
+	"restores":      "Nobody has seen how a restore ended that was stopped, or whose report failed: look at its instance now.",
 	"completions":   "The end of a set was not passed on; its run finds out by polling, later.",
 }
 

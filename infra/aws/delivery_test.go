@@ -12,6 +12,7 @@ import (
 
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/workflow"
 	"github.com/quiesce/quiesce/workflow/asl"
 
 	cloud "github.com/quiesce/quiesce/local/aws"
@@ -65,6 +66,24 @@ func TestJanitorHearsOfWhatDidNotThaw(t *testing.T) {
 	for _, machine := range []string{"SnapshotMachine", "GroupMachine"} { // the ones that hold instances
 		if !strings.Contains(flat(at(pattern, "detail", "stateMachineArn")), machine) {
 			t.Errorf("does not listen to the %s", machine)
+		}
+	}
+	if at(rule, "Targets", 0, "Input") != nil || at(rule, "Targets", 0, "InputTransformer") != nil {
+		t.Error("the event is changed on its way: functions/lambda reads the whole")
+	}
+}
+
+func TestRestoreJanitorHearsOfWhatWasNotReported(t *testing.T) {
+	_, tmpl := synthesised(t)
+	rule := tmpl.one(t, "AWS::Events::Rule", "Name", "quiesce-restore-janitor").Properties
+	detail := at(rule["EventPattern"], "detail")
+	if got := flat(at(detail, "status")); got != `["FAILED","TIMED_OUT","ABORTED"]` || !strings.Contains(flat(at(detail, "stateMachineArn")), "RestoreMachine") {
+		t.Errorf("got %s", flat(detail))
+	}
+	verdicts := flat(at(detail, "error", 0, "anything-but"))
+	for _, end := range []string{"FailedClean", "FailedDirty", "FailedUnreported"} {
+		if told := end != "FailedUnreported"; strings.Contains(verdicts, end) != told || !strings.Contains(workflow.Restore(), `"Error": "`+end+`"`) {
+			t.Errorf("%s is among the verdicts %s: %t", end, verdicts, told)
 		}
 	}
 	if at(rule, "Targets", 0, "Input") != nil || at(rule, "Targets", 0, "InputTransformer") != nil {

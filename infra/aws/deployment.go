@@ -51,7 +51,7 @@ func newDeployment(app awscdk.App, c config) (*deployment, error) {
 		queues:    map[string]awssqs.Queue{},
 	}
 	for _, make := range []func() error{
-		d.makeBus, d.makeAssets, d.makeFunctions, d.makeMachines, d.makeJanitor, d.makeCompletions,
+		d.makeBus, d.makeAssets, d.makeFunctions, d.makeMachines, d.makeJanitor, d.makeRestoreJanitor, d.makeCompletions,
 		d.makeNotifications, d.makeSchedules, d.makeRetention, d.makeTests, d.makeAlarms, d.makeDashboard, d.makeOutputs,
 	} {
 		if err := make(); err != nil {

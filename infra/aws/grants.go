@@ -170,9 +170,8 @@ var grants = map[string][]grant{
 		{sid: "DetachFromOptedIn", actions: []string{"ec2:DetachVolume"}, on: []string{anyInstance}, when: optedIn, why: byTag},
 		{sid: "EndOwnDisks", actions: []string{"ec2:DetachVolume", "ec2:DeleteVolume", "ec2:DeleteTags"}, on: []string{anyDisk}, when: ofRestore, why: ownDisks},
 	},
-	"restore-report": {describe},
-	"verify-choose":  {describe, lookAtSnapshots, askAfterAgent, handOutHelper},
-	"verify-mark":    {lookAtSnapshots, label},
+	"verify-choose": {describe, lookAtSnapshots, askAfterAgent, handOutHelper},
+	"verify-mark":   {lookAtSnapshots, label},
 	"verify-recover": slices.Concat(command, []grant{describe, lookAtSnapshots, handOutHelper,
 		{sid: "NoteTheCommand", actions: []string{"ec2:CreateTags"}, on: []string{anyDisk}, when: ofTest, why: scratch},
 	}),
@@ -180,7 +179,8 @@ var grants = map[string][]grant{
 		{sid: "DetachFromOptedIn", actions: []string{"ec2:DetachVolume"}, on: []string{anyInstance}, when: optedIn, why: byTag},
 		{sid: "EndTheTestsOwn", actions: []string{"ec2:DetachVolume", "ec2:DeleteVolume"}, on: []string{anyDisk}, when: ofTest, why: scratch},
 	},
-	"verify-report": {lookAtDisks, lookAtSnapshots, label, publish},
+	"verify-report":  {lookAtDisks, lookAtSnapshots, label, publish},
+	"restore-report": {describe, publish, parkFailures},
 	"wake": {answer, parkFailures,
 		{sid: "FindToken", actions: []string{"s3:GetObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},
 		// Without it S3 denies what is not there, and most sets are nobody's here.
@@ -286,7 +286,7 @@ var label = grant{
 var answer = grant{sid: "EndWait", actions: []string{"states:SendTaskSuccess"}, on: []string{"arn:{partition}:states:{region}:{account}:stateMachine:{name}-snapshot"}}
 
 // parkedIn is the queue of each function that events start.
-var parkedIn = map[string]string{"thaw": "janitor", "wake": "completions", "prune": "retention", "verify-clean": "tests"}
+var parkedIn = map[string]string{"thaw": "janitor", "wake": "completions", "prune": "retention", "verify-clean": "tests", "restore-report": "restores"}
 
 // parkFailures lets Lambda put an event that failed for good where a person
 // finds it; Lambda does that under the function's role.

@@ -36,8 +36,9 @@ var besides = map[string]map[string]string{
 		"kms:ReEncryptTo":   "EC2 makes the disk's data key of the snapshot's",
 		"kms:CreateGrant":   "EC2 lets the disk use its key",
 	},
-	"restore-move":  {"kms:CreateGrant": "EC2 lets the instance use the key of a disk that it attaches"},
-	"restore-power": {"kms:CreateGrant": "EC2 lets the instance use the keys of its disks when it starts"},
+	"restore-move":   {"kms:CreateGrant": "EC2 lets the instance use the key of a disk that it attaches"},
+	"restore-power":  {"kms:CreateGrant": "EC2 lets the instance use the keys of its disks when it starts"},
+	"restore-report": {"sqs:SendMessage": "Lambda parks an event that restore-report failed on, under its role"},
 	"wake": {
 		"sqs:SendMessage": "Lambda parks an event that wake failed on, under its role",
 		"s3:ListBucket":   "without it S3 says denied of an object that does not exist",

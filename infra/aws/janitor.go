@@ -45,6 +45,33 @@ func (d *deployment) makeJanitor() error {
 	return nil
 }
 
+// makeRestoreJanitor lets a restore be looked at that ended without its report:
+// it was stopped, ran out of its time, or the report failed.
+func (d *deployment) makeRestoreJanitor() error {
+	report := d.functions["restore-report"]
+	awsevents.NewRule(d.stack, jsii.String("RestoreJanitor"), &awsevents.RuleProps{
+		RuleName:    d.named("restore-janitor"),
+		Description: jsii.String("Looks at what a restore left that ended without its report, and tells."),
+		EventPattern: &awsevents.EventPattern{
+			Source:     list("aws.states"),
+			DetailType: list("Step Functions Execution Status Change"),
+			Detail: &map[string]any{
+				"stateMachineArn": []*string{d.machines["restore"].StateMachineArn()},
+				"status":          list("FAILED", "TIMED_OUT", "ABORTED"),
+				// The others are verdicts, which were told by the report itself.
+				"error": []any{map[string]any{"anything-but": list("FailedClean", "FailedDirty")}, nil, map[string]any{"exists": false}},
+			},
+		},
+		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(report, &awseventstargets.LambdaFunctionProps{
+			DeadLetterQueue: d.queue(parkedIn["restore-report"]),
+			RetryAttempts:   jsii.Number(10),
+			MaxEventAge:     awscdk.Duration_Hours(jsii.Number(1)),
+		})},
+	})
+	d.retried("RestoreJanitor", "restore-report")
+	return nil
+}
+
 // makeCompletions starts wake for every multi-volume set that EBS is done
 // with, other people's too: an event knows neither run nor tag.
 func (d *deployment) makeCompletions() error {

@@ -34,6 +34,7 @@ var metrics = []string{
 	telemetry.PreScriptFailed, telemetry.PostScriptFailed, telemetry.SetsOrphaned,
 	telemetry.RestoreTestSuccessful, telemetry.RestoreTestFailed, telemetry.RestoreTestTimedOut, telemetry.RestoreTestNotDone,
 	telemetry.RestoreTestRecovery, telemetry.RestoreTestLeft,
+	telemetry.RestoreDirty,
 }
 
 func TestAlarmsSayWhatTheyMean(t *testing.T) {
@@ -48,7 +49,7 @@ func TestAlarmsSayWhatTheyMean(t *testing.T) {
 			t.Errorf("%s: wakes nobody, or guesses what no data means", id)
 		}
 	}
-	for _, want := range []string{"thaw-failed", "degraded", "failed", "frozen-too-long", "auto-thawed", "janitor-undelivered", "completions-undelivered", "retention-undelivered", "orphaned", "notifications-undelivered"} {
+	for _, want := range []string{"thaw-failed", "degraded", "failed", "frozen-too-long", "auto-thawed", "janitor-undelivered", "completions-undelivered", "retention-undelivered", "orphaned", "notifications-undelivered", "restore-dirty", "restores-undelivered"} {
 		if _, ok := names[want]; !ok {
 			t.Errorf("there is no alarm %s", want)
 		}

@@ -124,6 +124,7 @@ type Stopped struct {
 	InstanceID string
 	Status     string
 	Error      string
+	Cause      string
 	Input      json.RawMessage // of the execution
 	Event      bus.Event
 }
@@ -131,32 +132,38 @@ type Stopped struct {
 // Janitor adds the rule, by its name, that runs thaw for every execution of the machine that
 // FAILED, TIMED_OUT or was ABORTED.
 func (c *Cloud) Janitor(rule, machineARN string, thaw func(context.Context, Stopped) error) error {
+	// A verdict is no break: thaw has run, or nothing was touched.
+	return c.Ended(rule, machineARN, []string{"FailedClean"}, thaw)
+}
+
+// Ended adds the rule, by its name, that hears of every execution of the machine
+// that did not succeed and did not end with one of the verdicts.
+func (c *Cloud) Ended(rule, machineARN string, verdicts []string, do func(context.Context, Stopped) error) error {
 	pattern, err := json.Marshal(map[string]any{
 		"source":      []string{"aws.states"},
 		"detail-type": []string{"Step Functions Execution Status Change"},
 		"detail": map[string]any{
 			"status":          []string{"FAILED", "TIMED_OUT", "ABORTED"},
 			"stateMachineArn": []string{machineARN},
-			// A verdict is no break: thaw has run, or nothing was touched.
-			"error": []any{map[string]any{"anything-but": []string{"FailedClean"}}, nil, map[string]any{"exists": false}},
+			"error":           []any{map[string]any{"anything-but": verdicts}, nil, map[string]any{"exists": false}},
 		},
 	})
 	if err != nil {
 		return err
 	}
 	return c.Listen(rule, string(pattern), func(ctx context.Context, e bus.Event) error {
-		var detail struct{ Name, Status, Error, Input string }
+		var detail struct{ Name, Status, Error, Cause, Input string }
 		if json.Unmarshal(e.Detail, &detail) != nil {
 			return nil
 		}
-		s := Stopped{RunID: detail.Name, Status: detail.Status, Error: detail.Error, Input: json.RawMessage(detail.Input), Event: e}
+		s := Stopped{RunID: detail.Name, Status: detail.Status, Error: detail.Error, Cause: detail.Cause, Input: json.RawMessage(detail.Input), Event: e}
 		var request struct {
 			InstanceID string `json:"instanceId"`
 		}
 		if json.Unmarshal(s.Input, &request) == nil {
 			s.InstanceID = request.InstanceID
 		}
-		return thaw(ctx, s)
+		return do(ctx, s)
 	})
 }
 

@@ -128,6 +128,7 @@ type Plan struct {
 	Action    string     `json:"action"`
 	Do        Do         `json:"do"`
 	Mode      Mode       `json:"mode"`
+	Policy    Policy     `json:"policy"`          // that the set is of
 	SetID     string     `json:"setId,omitempty"` // the run whose set it is
 	Target    run.Target `json:"target"`
 	Zone      string     `json:"zone"`
@@ -145,6 +146,11 @@ type Plan struct {
 	Record    run.Record `json:"record"`
 
 	Scratch bool `json:"scratch,omitempty"` // the disks are a restore test's
+}
+
+// Policy is which policy a set was taken by.
+type Policy struct {
+	Name string `json:"name"`
 }
 
 // Check refuses a plan that no planning step has made.

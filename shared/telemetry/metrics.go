@@ -43,6 +43,10 @@ const (
 	RestoreTestNotDone    = "RestoreTestNotDone"     // it was refused, or could not be carried out
 	RestoreTestRecovery   = "RestoreTestRecovery"    // in seconds
 	RestoreTestLeft       = "RestoreTestScratchLeft" // disks of a test that are there after it
+	RestoreCompleted      = "RestoreCompleted"
+	RestoreFailed         = "RestoreFailed"
+	RestoreDirty          = "RestoreDirty"
+	RestoreDuration       = "RestoreDuration" // in milliseconds
 )
 
 // Metric is one value; Unit is CloudWatch's word, Count when empty.

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -74,15 +75,16 @@ func whose(payload json.RawMessage) events.Subject {
 			Policy     struct{ Name string }
 		}
 		Plan *struct {
-			RunID  string
-			Target run.Target
-			Policy struct{ Name string }
+			RunID     string
+			RestoreID string
+			Target    run.Target
+			Policy    struct{ Name string }
 		}
 	}
 	_ = json.Unmarshal(payload, &in) // as much of it as can be read
 	who := events.Subject{RunID: in.Run.ID, InstanceID: in.Request.InstanceID, Policy: in.Request.Policy.Name}
 	if p := in.Plan; p != nil {
-		who = events.Subject{RunID: p.RunID, Policy: p.Policy.Name, Provider: p.Target.Provider, Region: p.Target.Region, InstanceID: p.Target.InstanceID}
+		who = events.Subject{RunID: cmp.Or(p.RunID, p.RestoreID), Policy: p.Policy.Name, Provider: p.Target.Provider, Region: p.Target.Region, InstanceID: p.Target.InstanceID}
 	}
 	if who.Policy == "" {
 		who.Policy = policy.Default().Name
