@@ -199,7 +199,7 @@ func (a *alibaba) execute(ctx context.Context, o Options, s stage, tell Progress
 		return nil, err
 	}
 	name := named()
-	if err := a.operator.Start(ctx, flowName, name, input); err != nil {
+	if err := a.operator.StartExecution(ctx, flowName, name, input); err != nil {
 		return nil, err
 	}
 	tell.Say("run %s", name)

@@ -131,7 +131,7 @@ func (w *abroad) record(p path) *history.Record {
 	}
 	input, err := json.Marshal(run.Request{InstanceID: aliyunInstance, Policy: asked})
 	w.must(err)
-	w.must(w.there.operator.Start(w.Context(), flowName, "run-1", input))
+	w.must(w.there.operator.StartExecution(w.Context(), flowName, "run-1", input))
 	all, err := w.there.engine.List(flowName, engine.Running)
 	w.must(err)
 	_, err = w.there.engine.Wait(w.Context(), all[0].ARN)

@@ -19,6 +19,7 @@ import (
 	"github.com/quiesce/quiesce/local/aliyun/eventbridge"
 	"github.com/quiesce/quiesce/local/aliyun/fnf"
 	"github.com/quiesce/quiesce/local/aliyun/oss"
+	"github.com/quiesce/quiesce/local/aliyun/sharing"
 	"github.com/quiesce/quiesce/local/aws/wire"
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
@@ -59,6 +60,7 @@ var Latencies = map[string]time.Duration{
 	"fnf":                 30 * time.Millisecond,
 	"eventbridge":         20 * time.Millisecond,
 	"oss":                 30 * time.Millisecond,
+	"resourcesharing":     60 * time.Millisecond,
 }
 
 // Cloud is the running account.
@@ -112,7 +114,7 @@ func New(cfg Config) *Cloud {
 	}
 	c.Assistant = assistant.New(a)
 	c.CMS, c.OSS = cms.New(), oss.New(cfg.Region)
-	c.services = map[string]wire.Service{"ecs": c.ECS, "assistant": c.Assistant, "eventbridge": c.EventBridge, "cms": c.CMS, "oss": c.OSS}
+	c.services = map[string]wire.Service{"ecs": c.ECS, "assistant": c.Assistant, "eventbridge": c.EventBridge, "cms": c.CMS, "oss": c.OSS, "resourcesharing": sharing.New(c.ECS.SharedWith)}
 	if cfg.Engine != nil {
 		c.services["fnf"] = fnf.New(cfg.Engine)
 	}

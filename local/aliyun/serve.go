@@ -59,6 +59,7 @@ func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.
 		reply.Header.Set("Content-Type", "application/json;charset=utf-8")
 	}
 	reply.Header.Set("X-Acs-Request-Id", call.ID)
+	reply.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	if err := wire.Sleep(ctx, c.latency(call.Service, call.Action)+call.Planned.Slow); err != nil {
 		return wire.Reply{}, err
 	}
@@ -82,7 +83,7 @@ func (c *Cloud) admit(call *wire.Call, service wire.Service) error {
 }
 
 // versions are the services that speak RPC, by the version of their API.
-var versions = map[string]string{"2014-05-26": "ecs", "2019-01-01": "cms", "2019-03-15": "fnf"}
+var versions = map[string]string{"2014-05-26": "ecs", "2019-01-01": "cms", "2019-03-15": "fnf", "2020-01-10": "resourcesharing"}
 
 // route finds the service and the action of a request as the endpoints do.
 // Parameters stand in the address, in a form, or in both.

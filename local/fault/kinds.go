@@ -115,13 +115,13 @@ var mainCalls = map[string][]string{
 
 // APIs are the calls that can be named as a target.
 var APIs = []string{
-	"AttachVolume", "CancelCommand", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "CreateVolume", "DeleteSnapshot",
-	"DeleteTags", "DeleteVolume", "DescribeCloudAssistantStatus", "DescribeDisks", "DescribeImages", "DescribeInstanceInformation",
-	"DescribeInstances", "DescribeInvocationResults", "DescribeInvocations", "DescribeLockedSnapshots", "DescribeSnapshotAttribute",
-	"DescribeSnapshotGroups", "DescribeSnapshots", "DescribeVolumes", "DetachVolume", "GetCommandInvocation",
-	"ModifyInstanceAttribute", "StartInstances", "StopInstances",
-	"InvokeCommand", "PutEvents", "PutObject", "ReportTaskSucceeded", "RunCommand", "SendCommand", "SendTaskSuccess",
-	"StopInvocation", "TagResources",
+	"AttachDisk", "AttachVolume", "CancelCommand", "CreateDisk", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "CreateVolume", "DeleteDisk",
+	"DeleteSnapshot", "DeleteSnapshotGroup", "DeleteTags", "DeleteVolume", "DescribeCloudAssistantStatus", "DescribeDisks", "DescribeImages",
+	"DescribeInstanceInformation", "DescribeInstances", "DescribeInvocationResults", "DescribeInvocations", "DescribeLockedSnapshots",
+	"DescribeSnapshotAttribute", "DescribeSnapshotGroups", "DescribeSnapshots", "DescribeVolumes", "DetachDisk", "DetachVolume",
+	"GetCommandInvocation", "InvokeCommand", "ListSharedTargets", "ModifyDiskAttribute", "ModifyInstanceAttribute", "PutEvents", "PutObject",
+	"ReportTaskSucceeded", "ResetDisk", "RunCommand", "SendCommand", "SendTaskSuccess", "StartInstance", "StartInstances", "StopInstance",
+	"StopInstances", "StopInvocation", "TagResources", "UntagResources",
 }
 
 // MoreAPIs can be named as well: calls that Alibaba Cloud alone has, and that no

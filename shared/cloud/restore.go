@@ -28,9 +28,10 @@ type Restorer interface {
 	// may be missing for some seconds.
 	Marked(ctx context.Context, key, value string) ([]Disk, error)
 
-	// MayMake tells, without making it, whether the disk could be made, and
-	// whether the key that the spec names may be used for it. Codes besides
-	// those of MakeDisk: SetNotRestorable for a key that nobody can use.
+	// MayMake tells, without making it, whether the disk could be made, as far
+	// as the provider lets that be told, and whether the key that the spec names
+	// may be used for it. Codes besides those of MakeDisk: SetNotRestorable for
+	// a key that nobody can use.
 	MayMake(ctx context.Context, spec DiskSpec) error
 
 	// MakeDisk begins to make a disk of a snapshot and returns its id, the
@@ -38,7 +39,8 @@ type Restorer interface {
 	MakeDisk(ctx context.Context, spec DiskSpec) (id string, err error)
 
 	// Attach begins to attach a disk under a device name. Codes: VolumeBusy
-	// when the disk or the device is not free yet, RestoreRefused.
+	// when the disk or the instance is between two states; RestoreRefused, also
+	// for a name that another disk has.
 	Attach(ctx context.Context, instance, disk, device string) error
 
 	// Detach begins to take a disk from an instance, and never by force.
@@ -49,7 +51,8 @@ type Restorer interface {
 	Bind(ctx context.Context, instance string, ends map[string]bool) error
 
 	// Stop and Start begin to change the instance's state; one that is there
-	// already, or on its way, is left alone.
+	// already, or on its way, is left alone. Codes: InstanceNotFound,
+	// InstanceNotRunning for one that cannot get there from where it is.
 	Stop(ctx context.Context, instance string) error
 	Start(ctx context.Context, instance string) error
 
@@ -70,9 +73,11 @@ type Host struct {
 	Zone      string
 	Root      string // the boot disk's device name
 	Tags      map[string]string
-	Ephemeral bool   // its boot disk is lost when it stops
-	Managed   string // by whom it is replaced when it stops; empty: nobody
-	Disks     []Disk // attached, attaching or detaching
+	Names     []string // for the devices of data disks, in the order in which they are given
+	Usual     string   // the kind of disk that is made where nobody says another
+	Ephemeral bool     // its boot disk is lost when it stops
+	Managed   string   // by whom it is replaced when it stops; empty: nobody
+	Disks     []Disk   // attached, attaching or detaching
 }
 
 // HostState is an instance's state, translated.
@@ -114,6 +119,7 @@ const (
 	DiskAttaching DiskState = "attaching"
 	DiskAttached  DiskState = "attached"
 	DiskDetaching DiskState = "detaching"
+	DiskResetting DiskState = "resetting" // attached, and its content is being replaced
 	DiskBroken    DiskState = "broken"
 )
 

@@ -21,6 +21,8 @@ type Disk struct {
 	Category    string // cloud_essd (default), cloud_auto, cloud_efficiency, ...
 	System      bool
 	MultiAttach bool
+	Zone        string // default the Region's h
+	Ends        bool   // with the instance that it is attached to
 	Tags        map[string]string
 
 	// Hollow has no storage below, as the system disk of a simulated machine:
@@ -34,10 +36,11 @@ type Disk struct {
 type disk struct {
 	Disk
 	created, attached time.Time
-	ready             time.Time // creating until then
-	busy              string    // the state while the storage works on it
-	snapshot          string    // made of
-	token             string
+	ready             time.Time   // creating until then
+	busy              string      // the state while it changes
+	moving            *time.Timer // until it has changed
+	snapshot          string      // made of
+	token, request    string      // of the call that made it, and what that asked for
 	policy            string
 	reset             time.Time
 }
@@ -65,6 +68,9 @@ func (e *ECS) AddDisk(ctx context.Context, d Disk) (path string, err error) {
 	}
 	if d.Tags == nil {
 		d.Tags = map[string]string{}
+	}
+	if d.Zone == "" {
+		d.Zone = e.zone()
 	}
 	if !d.Hollow && !d.Made {
 		if err := e.cfg.Disks.Create(ctx, d.ID, d.Bytes, ""); err != nil {
@@ -168,6 +174,7 @@ func (e *ECS) describeDisks(_ context.Context, _ *wire.Call, p rpc.Params) (map[
 		switch {
 		case p.Text("DiskIds") != "" && !slices.Contains(asked, id),
 			p.Text("InstanceId") != "" && d.Instance != p.Text("InstanceId"),
+			p.Text("DiskIds") == "" && p.Text("InstanceId") == "" && d.token != "" && now.Sub(d.created) < e.cfg.Visible,
 			p.Text("Category") != "" && p.Text("Category") != "all" && d.Category != p.Text("Category"),
 			p.Text("DiskType") != "" && p.Text("DiskType") != "all" && kind(d.System) != p.Text("DiskType"),
 			p.Text("Status") != "" && p.Text("Status") != "All" && d.state(now) != p.Text("Status"),
@@ -198,9 +205,9 @@ func (e *ECS) renderDisk(d *disk, now time.Time) map[string]any {
 		multi = "Enabled"
 	}
 	return map[string]any{
-		"DiskId": d.ID, "DiskName": d.ID, "RegionId": e.cfg.Region, "ZoneId": e.zone(), "Size": d.gib(), "Category": d.Category,
+		"DiskId": d.ID, "DiskName": d.ID, "RegionId": e.cfg.Region, "ZoneId": d.Zone, "Size": d.gib(), "Category": d.Category,
 		"Type": kind(d.System), "Status": d.state(now), "InstanceId": d.Instance, "Device": d.Device, "SerialNumber": d.serial(),
-		"MultiAttach": multi, "Encrypted": false, "SourceSnapshotId": d.snapshot, "CreationTime": rpc.Stamp(d.created),
+		"MultiAttach": multi, "Encrypted": false, "DeleteWithInstance": d.Ends, "SourceSnapshotId": d.snapshot, "CreationTime": rpc.Stamp(d.created),
 		"EnableAutoSnapshot": true, "AutoSnapshotPolicyId": d.policy, "EnableAutomatedSnapshotPolicy": d.policy != "",
 		"Attachments": map[string]any{"Attachment": attachments}, "Tags": rpc.Prefixed.Render(d.Tags),
 	}

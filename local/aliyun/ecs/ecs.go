@@ -34,9 +34,14 @@ type Config struct {
 	// Visible is how long a new group or snapshot is missing from lists that
 	// do not name it; default 1 s, negative none.
 	Visible time.Duration
-	// Turn is how long an instance is stopping or starting, and Provision how
-	// long a disk or an image is being made; default 1 s, negative none.
-	Turn, Provision time.Duration
+	// Turn is how long an instance is stopping or starting, Provision how long
+	// a disk or an image is being made, and Moving how long a disk is being
+	// attached, detached or set back; default 1 s, negative none.
+	Turn, Provision, Moving time.Duration
+
+	// Stopped and Started hear of an instance before it counts as such; nil
+	// for nobody.
+	Stopped, Started func(instance string)
 }
 
 // ECS is the emulated service.
@@ -58,6 +63,7 @@ type ECS struct {
 func New(cfg Config) *ECS {
 	for d, def := range map[*time.Duration]time.Duration{
 		&cfg.Completion: 10 * time.Second, &cfg.Usable: 2 * time.Second, &cfg.Visible: time.Second, &cfg.Turn: time.Second, &cfg.Provision: time.Second,
+		&cfg.Moving: time.Second,
 	} {
 		if *d == 0 {
 			*d = def
@@ -81,6 +87,16 @@ func (e *ECS) Close() {
 	for _, s := range e.snapshots {
 		if s.timer != nil {
 			s.timer.Stop()
+		}
+	}
+	for _, m := range e.instances {
+		if m.turning != nil {
+			m.turning.Stop()
+		}
+	}
+	for _, d := range e.disks {
+		if d.moving != nil {
+			d.moving.Stop()
 		}
 	}
 }
@@ -108,6 +124,7 @@ func (e *ECS) Do(ctx context.Context, c *wire.Call) (wire.Reply, error) {
 		"AttachDisk":                   e.attachDisk,
 		"DetachDisk":                   e.detachDisk,
 		"DeleteDisk":                   e.deleteDisk,
+		"ModifyDiskAttribute":          e.modifyDisk,
 		"ResetDisk":                    e.resetDisk,
 		"CreateSnapshot":               e.createSnapshot,
 		"DescribeSnapshots":            e.describeSnapshots,
@@ -115,7 +132,9 @@ func (e *ECS) Do(ctx context.Context, c *wire.Call) (wire.Reply, error) {
 		"CreateSnapshotGroup":          e.createGroup,
 		"DescribeSnapshotGroups":       e.describeGroups,
 		"DeleteSnapshotGroup":          e.deleteGroup,
+		"DescribeLockedSnapshots":      e.describeLocks,
 		"TagResources":                 e.tagResources,
+		"UntagResources":               e.untagResources,
 		"CreateImage":                  e.createImage,
 		"DescribeImages":               e.describeImages,
 		"CreateAutoSnapshotPolicy":     e.createPolicy,

@@ -106,7 +106,7 @@ func (e *ECS) chosen(p rpc.Params) ([]*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	if state := m.state(time.Now()); state != running && state != stopped {
+	if m.State != running && m.State != stopped {
 		return nil, forbidden("IncorrectInstanceStatus", "The current status of the resource does not support this operation.")
 	}
 	named, left := p.List("DiskId"), p.List("ExcludeDiskId")
@@ -212,6 +212,12 @@ func (e *ECS) deleteGroup(ctx context.Context, _ *wire.Call, p rpc.Params) (map[
 	if g == nil {
 		e.mu.Unlock()
 		return nil, missing("InvalidSnapshotGroupId.NotFound", "SnapshotGroupId", p.Text("SnapshotGroupId"))
+	}
+	for _, id := range g.members {
+		if s := e.snapshots[id]; s != nil && (len(s.shared) > 0 || time.Now().Before(s.locked)) {
+			e.mu.Unlock()
+			return nil, e.held(s)
+		}
 	}
 	var gone []*snapshot
 	for _, id := range g.members {

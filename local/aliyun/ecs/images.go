@@ -98,14 +98,31 @@ func imageName(name string) error {
 	return nil
 }
 
+// AddImage registers an image that was made of snapshots.
+func (e *ECS) AddImage(id string, snapshots ...string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.images[id] = &image{id: id, name: id, snapshots: snapshots, created: time.Now(), ready: time.Now()}
+	e.order = append(e.order, id)
+}
+
 func (e *ECS) describeImages(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
+	page, err := p.Number("PageNumber", 1, 1, 1<<30)
+	size, err2 := p.Number("PageSize", 10, 1, 100)
+	if err == nil {
+		err = err2
+	}
+	if err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
 	list := []any{}
 	for _, id := range e.order {
 		i := e.images[id]
-		if i == nil || p.Text("ImageId") != "" && !slices.Contains(strings.Split(p.Text("ImageId"), ","), id) {
+		if i == nil || p.Text("ImageId") != "" && !slices.Contains(strings.Split(p.Text("ImageId"), ","), id) ||
+			p.Text("SnapshotId") != "" && !slices.Contains(i.snapshots, p.Text("SnapshotId")) {
 			continue
 		}
 		status, progress := "Available", "100%"
@@ -120,5 +137,7 @@ func (e *ECS) describeImages(_ context.Context, _ *wire.Call, p rpc.Params) (map
 			"ImageOwnerAlias": "self", "Platform": i.platform, "Architecture": i.architecture,
 		})
 	}
-	return map[string]any{"Images": map[string]any{"Image": list}, "TotalCount": len(list), "PageNumber": 1, "PageSize": 10}, nil
+	total := len(list)
+	list = list[min(total, (page-1)*size):min(total, page*size)]
+	return map[string]any{"Images": map[string]any{"Image": list}, "TotalCount": total, "PageNumber": page, "PageSize": size}, nil
 }

@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -20,6 +19,7 @@ type Instance struct {
 	State  string // Running (default), Stopped
 	OS     string // linux (default), windows
 	Mode   string // of a stopped one: KeepCharging (default), StopCharging
+	Zone   string // default the Region's h
 	Role   string // its RAM role; empty for none
 	Locked string // why it is locked; empty if it is not
 	Tags   map[string]string
@@ -28,8 +28,7 @@ type Instance struct {
 type machine struct {
 	Instance
 	created time.Time
-	ready   time.Time // in its state from then on
-	before  string    // the state until then
+	turning *time.Timer // until it is in another state
 }
 
 // States of an instance.
@@ -55,6 +54,7 @@ func (e *ECS) AddInstance(i Instance) {
 	set(&i.State, running)
 	set(&i.OS, "linux")
 	set(&i.Mode, keepCharging)
+	set(&i.Zone, e.zone())
 	if i.Tags == nil {
 		i.Tags = map[string]string{}
 	}
@@ -68,7 +68,7 @@ func (e *ECS) State(id string) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if m := e.instances[id]; m != nil {
-		return m.state(time.Now())
+		return m.State
 	}
 	return ""
 }
@@ -93,13 +93,6 @@ func (e *ECS) Change(id string, how func(*Instance)) {
 	}
 }
 
-func (m *machine) state(now time.Time) string {
-	if now.Before(m.ready) {
-		return m.before
-	}
-	return m.State
-}
-
 func (e *ECS) machine(id string) (*machine, error) {
 	m := e.instances[id]
 	if m == nil {
@@ -115,10 +108,9 @@ func (e *ECS) describeInstances(_ context.Context, _ *wire.Call, p rpc.Params) (
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
 	var found []*machine
 	for id, m := range e.instances {
-		if p.Text("InstanceIds") != "" && !slices.Contains(asked, id) || p.Text("Status") != "" && m.state(now) != p.Text("Status") || !p.Tagged(m.Tags) {
+		if p.Text("InstanceIds") != "" && !slices.Contains(asked, id) || p.Text("Status") != "" && m.State != p.Text("Status") || !p.Tagged(m.Tags) {
 			continue
 		}
 		found = append(found, m)
@@ -131,7 +123,7 @@ func (e *ECS) describeInstances(_ context.Context, _ *wire.Call, p rpc.Params) (
 	list := []any{}
 	for _, m := range found[from:to] {
 		mode := "Not-applicable"
-		if m.state(now) == stopped {
+		if m.State == stopped {
 			mode = m.Mode
 		}
 		locks := []any{}
@@ -139,8 +131,8 @@ func (e *ECS) describeInstances(_ context.Context, _ *wire.Call, p rpc.Params) (
 			locks = append(locks, map[string]string{"LockReason": m.Locked})
 		}
 		list = append(list, map[string]any{
-			"InstanceId": m.ID, "InstanceName": m.ID, "InstanceType": m.Type, "Status": m.state(now), "StoppedMode": mode,
-			"RegionId": e.cfg.Region, "ZoneId": e.zone(), "OSType": m.OS, "OSName": map[string]string{"linux": "Alibaba Cloud Linux 3.2104 LTS 64 bit", "windows": "Windows Server 2022"}[m.OS],
+			"InstanceId": m.ID, "InstanceName": m.ID, "InstanceType": m.Type, "Status": m.State, "StoppedMode": mode,
+			"RegionId": e.cfg.Region, "ZoneId": m.Zone, "OSType": m.OS, "OSName": map[string]string{"linux": "Alibaba Cloud Linux 3.2104 LTS 64 bit", "windows": "Windows Server 2022"}[m.OS],
 			"CreationTime": rpc.Stamp(m.created), "Tags": rpc.Prefixed.Render(m.Tags), "OperationLocks": map[string]any{"LockReason": locks},
 		})
 	}
@@ -167,45 +159,6 @@ func (e *ECS) describeInstanceTypes(_ context.Context, _ *wire.Call, p rpc.Param
 		})
 	}
 	return map[string]any{"InstanceTypes": map[string]any{"InstanceType": list}}, nil
-}
-
-func (e *ECS) startInstance(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return nil, e.turn(p, stopped, starting, running)
-}
-
-func (e *ECS) stopInstance(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
-	mode := p.Text("StoppedMode")
-	if mode == "" {
-		mode = keepCharging
-	}
-	if mode != keepCharging && mode != stopCharging {
-		return nil, wire.Bad("InvalidParameter.StoppedMode", "The specified StoppedMode is not valid.")
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.turn(p, running, stopping, stopped); err != nil {
-		return nil, err
-	}
-	e.instances[p.Text("InstanceId")].Mode = mode
-	return nil, nil
-}
-
-func (e *ECS) turn(p rpc.Params, from, through, to string) error {
-	m, err := e.machine(p.Text("InstanceId"))
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	switch {
-	case m.Locked != "":
-		return forbidden("InstanceLockedForSecurity", "The specified operation is denied as your instance is locked for security reasons.")
-	case m.state(now) != from:
-		return forbidden("IncorrectInstanceStatus", "The current status of the resource does not support this operation.")
-	}
-	m.before, m.State, m.ready = through, to, now.Add(max(0, e.cfg.Turn))
-	return nil
 }
 
 func (e *ECS) attachRole(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
@@ -245,74 +198,4 @@ func (e *ECS) describeRole(_ context.Context, _ *wire.Call, p rpc.Params) (map[s
 		}
 	}
 	return map[string]any{"InstanceRamRoleSets": map[string]any{"InstanceRamRoleSet": list}, "TotalCount": len(list), "RegionId": e.cfg.Region}, nil
-}
-
-// tagResources tags snapshots, disks, instances and groups.
-func (e *ECS) tagResources(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
-	ids := p.List("ResourceId")
-	tags, err := p.Tags()
-	if err == nil {
-		err = p.Required("ResourceType", "ResourceId.1", "Tag.1.Key")
-	}
-	if err == nil && len(ids) > 50 {
-		err = wire.Bad("NumberExceed.ResourceIds", "The ResourceIds parameter's number is exceed, at most 50.")
-	}
-	if err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var all []map[string]string
-	for _, id := range ids {
-		have := e.tagsOf(p.Text("ResourceType"), id)
-		if have == nil {
-			return nil, missing("InvalidResourceId.NotFound", "ResourceId", id)
-		}
-		n := len(have)
-		for key := range tags {
-			if _, ok := have[key]; !ok {
-				n++
-			}
-		}
-		if n > 20 {
-			return nil, wire.Bad("NumberExceed.Tags", "The resource %s would have %d tags, at most 20.", id, n)
-		}
-		all = append(all, have)
-	}
-	for _, have := range all {
-		for key, value := range tags {
-			have[key] = value
-		}
-	}
-	return nil, nil
-}
-
-func (e *ECS) tagsOf(kind, id string) map[string]string {
-	switch kind {
-	case "snapshot":
-		if s := e.snapshots[id]; s != nil {
-			return s.tags
-		}
-	case "snapshotgroup":
-		if g := e.groups[id]; g != nil {
-			return g.tags
-		}
-	case "disk":
-		if d := e.disks[id]; d != nil {
-			return d.Tags
-		}
-	case "instance":
-		if m := e.instances[id]; m != nil {
-			return m.Tags
-		}
-	}
-	return nil
-}
-
-// Tags returns a copy of a snapshot's own tags, nil for one that does not
-// exist.
-func (e *ECS) Tags(snapshot string) map[string]string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return maps.Clone(e.tagsOf("snapshot", snapshot))
 }

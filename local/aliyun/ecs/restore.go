@@ -1,7 +1,9 @@
 package ecs
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/local/aliyun/rpc"
@@ -23,17 +25,33 @@ func (e *ECS) createDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[s
 	if err != nil {
 		return nil, err
 	}
+	zone := p.Text("ZoneId")
+	if zone != "" && (!strings.HasPrefix(zone, e.cfg.Region+"-") || len(zone) != len(e.cfg.Region)+2) {
+		return nil, missing("InvalidZoneId.NotFound", "ZoneId", zone)
+	}
 	d := &disk{created: time.Now(), snapshot: p.Text("SnapshotId"), token: p.Text("ClientToken"), busy: creating}
-	d.Disk = Disk{ID: e.id("d-"), Bytes: int64(size) * gib, Category: p.Text("DiskCategory"), MultiAttach: p.Text("MultiAttach") == "Enabled", Tags: tags}
+	d.Disk = Disk{ID: e.id("d-"), Bytes: int64(size) * gib, Category: p.Text("DiskCategory"), MultiAttach: p.Text("MultiAttach") == "Enabled", Zone: zone, Tags: tags}
+	d.request = strings.Join([]string{d.snapshot, zone, d.Category, p.Text("PerformanceLevel"), p.Text("Size")}, " ")
 	if d.Category == "" {
 		d.Category = "cloud_essd"
 	}
+	level := p.Text("PerformanceLevel")
+	if smallest, known := levels[cmp.Or(level, "PL1")]; d.Category == "cloud_essd" && size > 0 && (!known || size < smallest) {
+		return nil, wire.Bad("InvalidDataDiskSize.ValueNotSupported", "The specified size is not supported by the performance level %q.", level)
+	}
 	e.mu.Lock()
 	for _, other := range e.disks {
-		if d.token != "" && other.token == d.token {
-			e.mu.Unlock()
-			return map[string]any{"DiskId": other.ID}, nil
+		if d.token == "" || other.token != d.token {
+			continue
 		}
+		defer e.mu.Unlock()
+		if other.request != d.request {
+			return nil, wire.Bad("IdempotentParameterMismatch", "The request uses the same client token as a previous, but non-identical request.")
+		}
+		return map[string]any{"DiskId": other.ID}, nil
+	}
+	if m := e.instances[p.Text("InstanceId")]; m != nil && zone == "" {
+		d.Zone = m.Zone
 	}
 	if err := e.source(d, int64(size)); err != nil {
 		e.mu.Unlock()
@@ -54,6 +72,9 @@ func (e *ECS) createDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[s
 	d.ready = time.Now().Add(max(0, e.cfg.Provision))
 	return map[string]any{"DiskId": d.ID}, nil
 }
+
+// levels are the smallest sizes of an ESSD, in GiB, by performance level.
+var levels = map[string]int{"PL0": 1, "PL1": 20, "PL2": 461, "PL3": 1261}
 
 // source takes over what the disk's snapshot tells of it.
 func (e *ECS) source(d *disk, size int64) error {
@@ -77,77 +98,6 @@ func (e *ECS) source(d *disk, size int64) error {
 	}
 	d.Hollow = s.hollow
 	return nil
-}
-
-func (e *ECS) attachDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
-	e.mu.Lock()
-	m, err := e.machine(p.Text("InstanceId"))
-	if err != nil {
-		e.mu.Unlock()
-		return nil, err
-	}
-	d, err := e.disk(p.Text("DiskId"))
-	now := time.Now()
-	switch {
-	case err != nil:
-	case m.Locked != "":
-		err = forbidden("InstanceLockedForSecurity", "The specified operation is denied as your instance is locked for security reasons.")
-	case m.state(now) != running && m.state(now) != stopped:
-		err = forbidden("IncorrectInstanceStatus", "The current status of the resource does not support this operation.")
-	case d.state(now) != available:
-		err = forbidden("IncorrectDiskStatus", "The current disk status does not support this operation.")
-	case len(e.attachedTo(m.ID)) >= 17:
-		err = forbidden("InstanceDiskLimitExceeded", "The amount of the disk on instance in question reach its limits.")
-	}
-	if err != nil {
-		e.mu.Unlock()
-		return nil, err
-	}
-	d.Device = e.freeDevice(m.ID, false)
-	d.Instance, d.attached, d.busy = m.ID, now, attaching
-	e.mu.Unlock()
-	path := ""
-	if !d.Hollow {
-		path, err = e.cfg.Disks.Attach(context.WithoutCancel(ctx), d.ID)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	d.busy = ""
-	if err != nil {
-		d.Instance, d.Device = "", ""
-		return nil, err
-	}
-	d.Path = path
-	return nil, nil
-}
-
-func (e *ECS) detachDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
-	e.mu.Lock()
-	d, err := e.disk(p.Text("DiskId"))
-	switch {
-	case err != nil:
-	case d.state(time.Now()) != inUse || d.Instance != p.Text("InstanceId"):
-		err = forbidden("IncorrectDiskStatus", "The current disk status does not support this operation.")
-	case d.System && e.instances[d.Instance].state(time.Now()) != stopped:
-		err = forbidden("IncorrectInstanceStatus", "The current status of the resource does not support this operation.")
-	default:
-		d.busy = detaching
-	}
-	e.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	if !d.Hollow {
-		err = e.cfg.Disks.Detach(context.WithoutCancel(ctx), d.ID)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	d.busy = ""
-	if err != nil {
-		return nil, forbidden("IncorrectDiskStatus", "The disk is busy: %v", err)
-	}
-	d.Instance, d.Device, d.Path = "", "", ""
-	return nil, nil
 }
 
 func (e *ECS) deleteDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
@@ -190,11 +140,11 @@ func (e *ECS) resetDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[st
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	d.busy = ""
 	if err != nil {
+		d.busy = ""
 		return nil, err
 	}
-	d.Path, d.reset = path, time.Now()
+	e.later(d, func() { d.Path, d.reset = path, time.Now() })
 	return nil, nil
 }
 
@@ -217,7 +167,7 @@ func (e *ECS) resettable(diskID, snapshotID string) (*disk, *snapshot, error) {
 		return nil, nil, forbidden("InvalidSnapshotId.NotReady", "The specified snapshot has not completed yet.")
 	case m != nil && m.Locked != "":
 		return nil, nil, forbidden("InstanceLockedForSecurity", "The specified operation is denied as your instance is locked for security reasons.")
-	case m != nil && m.state(now) != stopped:
+	case m != nil && m.State != stopped:
 		return nil, nil, forbidden("IncorrectInstanceStatus", "The current status of the resource does not support this operation.")
 	case d.state(now) != inUse && d.state(now) != available:
 		return nil, nil, forbidden("IncorrectDiskStatus", "The current disk status does not support this operation.")

@@ -36,6 +36,8 @@ type snapshot struct {
 	group                       string
 	started, usable, done       time.Time
 	fails, ended                bool
+	locked                      time.Time   // until then it cannot be deleted
+	shared                      []string    // accounts
 	timer                       *time.Timer // of the first of a set
 }
 
@@ -123,7 +125,7 @@ func (e *ECS) snapshotable(d *disk) error {
 	if state := d.state(now); state != inUse && state != available {
 		return forbidden("IncorrectDiskStatus", "The current disk status does not support this operation.")
 	}
-	if m := e.instances[d.Instance]; m != nil && m.state(now) != running && m.state(now) != stopped {
+	if m := e.instances[d.Instance]; m != nil && m.State != running && m.State != stopped {
 		return forbidden("IncorrectInstanceStatus", "The current status of the resource does not support this operation.")
 	}
 	inProgress, all := 0, 0
@@ -294,15 +296,20 @@ func (e *ECS) disksOf(snapshot string) (ids []string) {
 	return ids
 }
 
+// deleteSnapshot takes no notice of one that does not exist, as documented.
 func (e *ECS) deleteSnapshot(ctx context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
+	if err := p.Required("SnapshotId"); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
-	s, err := e.snapshot(p.Text("SnapshotId"))
-	switch {
-	case err != nil:
-	case len(e.imagesOf(s.id)) > 0:
-		err = forbidden("SnapshotCreatedImage", "The snapshot has created images; delete these first.")
-	case len(e.disksOf(s.id)) > 0 && !p.Flag("Force"):
-		err = forbidden("SnapshotCreatedDisk", "The snapshot has created disks.")
+	s := e.snapshots[p.Text("SnapshotId")]
+	if s == nil {
+		e.mu.Unlock()
+		return nil, nil
+	}
+	err := e.held(s)
+	if err == nil && len(e.disksOf(s.id)) > 0 && !p.Flag("Force") {
+		err = forbidden("SnapshotCreatedDisk", "The snapshot has been used to create disk(s).")
 	}
 	if err != nil {
 		e.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/local/aliyun"
@@ -48,6 +49,20 @@ var (
 		cloudtest.SaveToken: "PutObject",
 		cloudtest.FindToken: "GetObject",
 		cloudtest.EndWait:   "ReportTaskSucceeded",
+		cloudtest.Delete:    "DeleteSnapshot",
+
+		cloudtest.MakeDisk:   "CreateDisk",
+		cloudtest.FindDisks:  "DescribeDisks",
+		cloudtest.AttachDisk: "AttachDisk",
+		cloudtest.DetachDisk: "DetachDisk",
+		cloudtest.BindDisk:   "ModifyDiskAttribute",
+		cloudtest.MarkDisk:   "TagResources",
+		cloudtest.UnmarkDisk: "UntagResources",
+		cloudtest.DeleteDisk: "DeleteDisk",
+		cloudtest.StopHost:   "StopInstance",
+		cloudtest.StartHost:  "StartInstance",
+		cloudtest.ResetDisk:  "ResetDisk",
+		cloudtest.DropSet:    "DeleteSnapshotGroup",
 	}
 	kinds = map[cloudtest.Kind]fault.Kind{
 		cloudtest.LostReply: fault.LostReply,
@@ -83,20 +98,32 @@ func emulated(t *testing.T) cloudtest.Harness {
 		AssetBucket: "assets", Helpers: map[string]alicloud.Helper{"arm64": {Key: "quiesce-guest", SHA256: sum(helper)}},
 	})
 	return cloudtest.Harness{
-		Provider: provider,
+		Provider: provider, Keeper: provider, Restorer: provider,
 		Running: cloudtest.Target{
 			ID: running, Arch: "arm64", Tags: map[string]string{cloud.TagOptIn: "true", "name": "db"}, Boot: system, Data: []string{first, second},
 		},
 		Stopped: stopped,
 		Absent:  absent,
+
+		AbsentDisk: "d-bp1234567890abcdef99", AbsentSnapshot: "s-bp1234567890abcdef99", Zone: a.Region() + "-h", OtherZone: a.Region() + "-i",
 		Trouble: func(op cloudtest.Op, kind cloudtest.Kind) {
 			plan.Add(fault.Fault{Target: actions[op], Kind: kinds[kind]})
 		},
-		Attempts:    func(op cloudtest.Op) int { return a.Count(actions[op]) },
-		Guest:       func(g cloudtest.Guest) { agent.guest = g },
-		Agent:       func(online bool) { a.Assistant.SetOnline(running, online) },
-		Wait:        func() (string, func() bool) { return waiting(t, states) },
-		Refuse:      a.EventBridge.Refuse,
+		Attempts: func(op cloudtest.Op) int { return a.Count(actions[op]) },
+		Guest:    func(g cloudtest.Guest) { agent.guest = g },
+		Agent:    func(online bool) { a.Assistant.SetOnline(running, online) },
+		Wait:     func() (string, func() bool) { return waiting(t, states) },
+		Refuse:   a.EventBridge.Refuse,
+		Hold: func(how cloudtest.Hold, id string) {
+			switch how {
+			case cloudtest.Locked:
+				a.ECS.Lock(id, 30*24*time.Hour)
+			case cloudtest.Shared:
+				a.ECS.Share(id, "2109876543210987")
+			case cloudtest.Imaged:
+				a.ECS.AddImage("m-bp1234567890abcdef00", id)
+			}
+		},
 		Unstoppable: true,
 		Fetch: func(url string) ([]byte, error) {
 			response, err := (&http.Client{Transport: a.Transport()}).Get(url)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
@@ -98,10 +97,9 @@ func (p *Provider) ListSnapshots(ctx context.Context, w Wanted) ([]Snapshot, err
 	}
 	all := make([]Snapshot, len(found))
 	for i, s := range found {
-		size, _ := strconv.Atoi(s.SourceDiskSize) // a number, whatever its type on the wire
 		all[i] = Snapshot{
 			ID: s.SnapshotId, DiskID: s.SourceDiskId, Name: s.SnapshotName, Description: s.Description, Status: s.Status, Progress: s.Progress,
-			Usage: s.Usage, System: s.SourceDiskType == "system", Available: s.Available, SizeGiB: size, RetentionDays: s.RetentionDays,
+			Usage: s.Usage, System: s.SourceDiskType == "system", Available: s.Available, SizeGiB: int(gib(s)), RetentionDays: s.RetentionDays,
 			CreatedAt: moment(s.CreationTime), Tags: tagMap(s.Tags.Tag),
 		}
 	}

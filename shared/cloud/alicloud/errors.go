@@ -57,7 +57,9 @@ var codes = map[string]fault.Code{
 	"IncorrectVolumeStatus":                fault.SnapshotRefused,
 	"DiskCategory":                         fault.SnapshotRefused,
 	"InvalidDiskCategory":                  fault.SnapshotRefused,
-	"InvalidSnapshotId":                    fault.SnapshotFailed, // .NotFound, .NotReady
+	"InvalidSnapshotId":                    fault.SnapshotFailed,  // .NotFound, .NotReady
+	"SnapshotCreatedImage":                 fault.SnapshotRefused, // an image is made of it
+	"SnapshotCreatedDisk":                  fault.SnapshotRefused,
 	"SnapshotServiceUnavailable":           fault.Unavailable,
 
 	// Commands.
@@ -85,17 +87,26 @@ var codes = map[string]fault.Code{
 	"DependencyServiceBusy": fault.Unavailable,
 }
 
-// fault is what a refusal means. A body that is no JSON has no code.
-func (r *refusal) fault() fault.Code {
+// listed is what a refusal's code means, false for one that nobody knows. A
+// body that is no JSON has no code.
+func (r *refusal) listed() (fault.Code, bool) {
 	for name := r.Code; name != ""; {
 		if code, ok := codes[name]; ok {
-			return code
+			return code, true
 		}
 		dot := strings.LastIndexByte(name, '.')
 		if dot < 0 {
 			break
 		}
 		name = name[:dot]
+	}
+	return "", false
+}
+
+// fault is what a refusal means.
+func (r *refusal) fault() fault.Code {
+	if code, known := r.listed(); known {
+		return code
 	}
 	switch {
 	case r.Status == http.StatusTooManyRequests:

@@ -12,17 +12,17 @@ import (
 	"github.com/quiesce/quiesce/shared/run"
 )
 
-// Start starts an execution of a flow. Its name dedupes: a second start of the
-// same name is refused, so that an attempt whose answer was lost is safe to
-// make again, and is told as a refusal.
-func (p *Provider) Start(ctx context.Context, flow, name string, input []byte) error {
+// StartExecution starts an execution of a flow. Its name dedupes: a second
+// start of the same name is refused, so that an attempt whose answer was lost is
+// safe to make again, and is told as a refusal.
+func (p *Provider) StartExecution(ctx context.Context, flow, name string, input []byte) error {
 	request, response := fnf.CreateStartExecutionRequest(), fnf.CreateStartExecutionResponse()
 	request.FlowName, request.ExecutionName, request.Input = flow, name, string(input)
 	return translate(p.call(ctx, "fnf", request, response), "start the execution %s of %s", name, flow)
 }
 
-// Stop ends an execution past every Catch.
-func (p *Provider) Stop(ctx context.Context, flow, name, cause string) error {
+// StopExecution ends one past every Catch.
+func (p *Provider) StopExecution(ctx context.Context, flow, name, cause string) error {
 	request, response := fnf.CreateStopExecutionRequest(), fnf.CreateStopExecutionResponse()
 	request.FlowName, request.ExecutionName, request.Cause = flow, name, cause
 	return translate(p.call(ctx, "fnf", request, response), "stop the execution %s of %s", name, flow)

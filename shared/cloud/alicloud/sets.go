@@ -181,15 +181,9 @@ func (p *Provider) groups(ctx context.Context, which func(*ecs.DescribeSnapshotG
 // Snapshots answers in the order of ids. What does not exist is just missing
 // from the service's answer.
 func (p *Provider) Snapshots(ctx context.Context, ids []string) ([]run.Snapshot, error) {
-	byID := make(map[string]ecs.Snapshot, len(ids))
-	for some := range slices.Chunk(ids, perPage) {
-		found, err := p.snapshots(ctx, func(r *ecs.DescribeSnapshotsRequest) { r.SnapshotIds = list(some) })
-		if err != nil {
-			return nil, translate(err, "look at %d snapshots", len(ids))
-		}
-		for _, s := range found {
-			byID[s.SnapshotId] = s
-		}
+	byID, err := p.byID(ctx, ids)
+	if err != nil {
+		return nil, translate(err, "look at %d snapshots", len(ids))
 	}
 	var set []run.Snapshot
 	for _, id := range ids {
@@ -239,18 +233,7 @@ func (p *Provider) TagSnapshots(ctx context.Context, ids []string, tags map[stri
 	if len(tags) == 0 {
 		return nil
 	}
-	var pairs []ecs.TagResourcesTag
-	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		pairs = append(pairs, ecs.TagResourcesTag{Key: key, Value: clip(tags[key], maxTagValue)})
-	}
-	for some := range slices.Chunk(ids, perTagging) {
-		request, response := ecs.CreateTagResourcesRequest(), ecs.CreateTagResourcesResponse()
-		request.ResourceType, request.ResourceId, request.Tag = "snapshot", &some, &pairs
-		if err := p.call(ctx, "ecs", request, response); err != nil {
-			return translate(err, "tag %d snapshots", len(ids))
-		}
-	}
-	return nil
+	return translate(p.tag(ctx, "snapshot", ids, tags), "tag %d snapshots", len(ids))
 }
 
 // state has no word of its own for a snapshot that may be used before it is

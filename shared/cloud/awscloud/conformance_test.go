@@ -52,6 +52,17 @@ var (
 		cloudtest.Delete:    "DeleteSnapshot",
 
 		cloudtest.ReadDocument: "GetDocument",
+
+		cloudtest.MakeDisk:   "CreateVolume",
+		cloudtest.FindDisks:  "DescribeVolumes",
+		cloudtest.AttachDisk: "AttachVolume",
+		cloudtest.DetachDisk: "DetachVolume",
+		cloudtest.BindDisk:   "ModifyInstanceAttribute",
+		cloudtest.MarkDisk:   "CreateTags",
+		cloudtest.UnmarkDisk: "DeleteTags",
+		cloudtest.DeleteDisk: "DeleteVolume",
+		cloudtest.StopHost:   "StopInstances",
+		cloudtest.StartHost:  "StartInstances",
 	}
 	kinds = map[cloudtest.Kind]fault.Kind{
 		cloudtest.LostReply: fault.LostReply,
@@ -92,12 +103,14 @@ func emulated(t *testing.T) cloudtest.Harness {
 		Document: "Quiesce", DocumentHash: sum(document),
 	})
 	return cloudtest.Harness{
-		Provider: provider, Keeper: provider,
+		Provider: provider, Keeper: provider, Restorer: provider,
 		Running: cloudtest.Target{
 			ID: running, Arch: "arm64", Tags: tags, Boot: "vol-0123456789abcdef0", Data: []string{"vol-0123456789abcdef1", "vol-0123456789abcdef2"},
 		},
 		Stopped: stopped,
 		Absent:  absent,
+
+		AbsentDisk: "vol-0123456789abcdef9", AbsentSnapshot: "snap-0123456789abcdef9", Zone: account.Region() + "a", OtherZone: account.Region() + "b",
 		Trouble: func(op cloudtest.Op, kind cloudtest.Kind) {
 			plan.Add(fault.Fault{Target: actions[op], Kind: kinds[kind]})
 		},

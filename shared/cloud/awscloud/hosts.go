@@ -16,6 +16,14 @@ import (
 // and starts another in its place.
 const groupTag = "aws:autoscaling:groupName"
 
+// attachments are the names that EC2 recommends for data volumes.
+func attachments() (names []string) {
+	for c := 'f'; c <= 'p'; c++ {
+		names = append(names, "/dev/sd"+string(c))
+	}
+	return names
+}
+
 // hostStates translates; what is absent no restore can work with.
 var hostStates = map[types.InstanceStateName]cloud.HostState{
 	types.InstanceStateNamePending:  cloud.HostStarting,
@@ -35,7 +43,7 @@ func (p *Provider) Host(ctx context.Context, id string) (cloud.Host, error) {
 	}
 	i := out.Reservations[0].Instances[0]
 	h := cloud.Host{ID: id, Target: run.Target{Provider: "aws", Region: p.region, InstanceID: id}, Root: aws.ToString(i.RootDeviceName), Tags: tagMap(i.Tags), Ephemeral: i.RootDeviceType == types.DeviceTypeInstanceStore}
-	h.Managed = h.Tags[groupTag]
+	h.Managed, h.Names, h.Usual = h.Tags[groupTag], attachments(), string(usualKind)
 	if i.State != nil {
 		h.State = hostStates[i.State.Name]
 	}

@@ -18,10 +18,14 @@ import (
 type Harness struct {
 	Provider cloud.Provider
 	Keeper   cloud.Keeper
+	Restorer cloud.Restorer
 
 	Running Target // its agent answers
 	Stopped string
 	Absent  string // well-formed, but of no instance
+
+	AbsentDisk, AbsentSnapshot string // well-formed too
+	Zone, OtherZone            string // the running instance's, and another
 
 	// Trouble is what the next call of an operation on the wire meets.
 	Trouble func(Op, Kind)
@@ -77,6 +81,19 @@ const (
 	Delete    Op = "Delete"
 
 	ReadDocument Op = "ReadDocument"
+
+	MakeDisk   Op = "MakeDisk"
+	FindDisks  Op = "FindDisks"
+	AttachDisk Op = "AttachDisk"
+	DetachDisk Op = "DetachDisk"
+	BindDisk   Op = "BindDisk"
+	MarkDisk   Op = "MarkDisk"
+	UnmarkDisk Op = "UnmarkDisk"
+	DeleteDisk Op = "DeleteDisk"
+	StopHost   Op = "StopHost"
+	StartHost  Op = "StartHost"
+	ResetDisk  Op = "ResetDisk"
+	DropSet    Op = "DropSet"
 )
 
 // Kind is what a call meets.
@@ -125,7 +142,7 @@ type test struct {
 // Run runs the suite. Each test has a bubble of virtual time of its own, in
 // which harness is called: what it starts must end by its t.Cleanup.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
-	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper} {
+	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper, restorer, resetter} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { test.do(t, harness(t)) })
