@@ -80,7 +80,7 @@ var Chores = []string{"prune"}
 var Names = slices.Concat(Steps, FleetSteps, RestoreSteps, VerifySteps, Listeners, Chores)
 
 // FlowNames lists every function of Alibaba Cloud.
-var FlowNames = slices.Concat(Steps, PluginSteps, Listeners)
+var FlowNames = slices.Concat(Steps, PluginSteps, RestoreSteps, Listeners, Chores)
 
 // Timeouts is how long each function may run. The workflow's tasks wait a
 // little longer, to hear the function's own answer.

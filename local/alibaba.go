@@ -47,7 +47,8 @@ type alibaba struct {
 	faults   *fault.Plan
 	endpoint string
 	operator *alicloud.Provider
-	tooled   bool // the instance has the stand-in for the provider's own tool
+	tooled   bool   // the instance has the stand-in for the provider's own tool
+	halted   func() // what becomes of the machine when its instance is stopped; nil for nothing
 	stop     context.CancelFunc
 	served   chan error
 }
@@ -75,7 +76,7 @@ func openAlibaba(ctx context.Context, o Options, s stage, b binaries) (*alibaba,
 	a := &alibaba{tooled: o.Mode == string(policy.Plugin), faults: faults, engine: engine.New(engine.Config{}), served: make(chan error, 1)}
 	a.cloud = aliyun.New(aliyun.Config{
 		Seed: uint64(time.Now().UnixNano()), Disks: s.disks(), Engine: a.engine, Faults: faults, Latency: o.Latency,
-		ECS:       ecs.Config{Completion: o.Completion, Provision: -1},
+		ECS:       ecs.Config{Completion: o.Completion, Provision: -1, Moving: -1, Turn: -1, Stopped: a.halt},
 		Assistant: assistant.Config{Dispatch: orNone(o.AgentLatency), Report: ReportLatency},
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -142,10 +143,14 @@ func (a *alibaba) install(hosts runtimeapi.Invoker) error {
 	a.engine.Deploy(flowName, []byte(workflow.Flow()), m, a.cloud.Tasks(a.invoker))
 	a.faults.On(fault.StopExecution, func(context.Context) {
 		running, _ := a.engine.List(flowName, engine.Running)
-		for _, e := range running {
+		restoring, _ := a.engine.List(restorerName, engine.Running)
+		for _, e := range append(running, restoring...) {
 			_, _ = a.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
 		}
 	})
+	if err := a.deployRestore(); err != nil {
+		return err
+	}
 	return a.cloud.Listen("completion", aliyun.Completed, a.wake)
 }
 

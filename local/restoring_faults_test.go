@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/local/aws/wire"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/shared/telemetry"
@@ -16,7 +17,7 @@ import (
 // troubles are all single faults of a restore: of each function at each of its
 // calls by the workflow, and of each call of the provider, the first of those
 // that only look and every one of those that change something.
-func troubles(w *world, r *restoring, since int) (list []string) {
+func troubles(r *restoring, calls []wire.Record) (list []string) {
 	states := map[string]string{"Plan": "plan", "Create": "create", "Attach": "move", "Swap": "move", "Stop": "power", "Start": "power", "Report": "report"}
 	invoked := map[string]int{}
 	for _, s := range r.States {
@@ -29,7 +30,7 @@ func troubles(w *world, r *restoring, since int) (list []string) {
 		}
 	}
 	called := map[string]int{}
-	for _, c := range w.cloud.Calls()[since:] {
+	for _, c := range calls {
 		target := c.Step + "/" + c.Action
 		if !strings.HasPrefix(c.Step, "restore-") || !slices.Contains(fault.APIs, c.Action) {
 			continue
@@ -53,7 +54,8 @@ func TestRestoreSurvivesEverySingleFault(t *testing.T) {
 		var all []string
 		inRestore(t, nil, func(w *world) {
 			since := len(w.cloud.Calls())
-			all = troubles(w, w.asks("r", asked), since)
+			r := w.asks("r", asked)
+			all = troubles(r, w.cloud.Calls()[since:])
 		})
 		if len(all) < 50 {
 			t.Fatalf("%s: found only %d faults", mode, len(all))

@@ -181,3 +181,19 @@ func FlowMachine(bus string, arn func(step string) string) (*asl.Machine, error)
 	}
 	return flow.Parse([]byte(cloudflow), with)
 }
+
+//go:embed restore.flow.yaml
+var restorationFlow string
+
+// RestoreFlow returns the definition of a restore in CloudFlow's language. It
+// calls the functions that Restore calls.
+func RestoreFlow() string { return restorationFlow }
+
+// RestoreFlowMachine parses RestoreFlow with the names of the functions.
+func RestoreFlowMachine(arn func(step string) string) (*asl.Machine, error) {
+	with := map[string]string{}
+	for _, f := range RestoreFunctions() {
+		with[f.Arn] = arn(f.Step)
+	}
+	return flow.Parse([]byte(restorationFlow), with)
+}

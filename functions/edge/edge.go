@@ -26,6 +26,8 @@ const (
 	maxAnswer  = 12 << 10
 	maxPlan    = 24 << 10
 	maxMessage = 1 << 10
+
+	maxReport = 1 << 20 // of what no flow is told; a function may answer with 32 MB
 )
 
 // Edge is one function as a workflow calls it.
@@ -53,8 +55,10 @@ func Flow(name string, next step.Handler, settle func(context.Context)) Edge {
 		e.settle = nil
 	}
 	switch name {
-	case "precheck":
+	case "precheck", "restore-plan", "restore-report": // a report has the plan in it
 		e.answer = maxPlan
+	case "prune": // no flow has to hold what it answers
+		e.step, e.answer = timed(e.step), maxReport
 	case "wake":
 		e.step = completed(e.step)
 	}

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/quiesce/quiesce/shared/step"
 )
@@ -40,6 +41,25 @@ func unwrap(request json.RawMessage) json.RawMessage {
 		return json.RawMessage(text)
 	}
 	return envelope.Payload
+}
+
+// timed lets prune be started by a timer of Function Compute: its payload is the
+// request, and its name and time are the run's. Another caller says both itself.
+func timed(next step.Handler) step.Handler {
+	return func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
+		var timer struct {
+			TriggerTime string `json:"triggerTime"`
+			TriggerName string `json:"triggerName"`
+		}
+		if request := unwrap(payload); request != nil && json.Unmarshal(payload, &timer) == nil {
+			id := timer.TriggerName + "-" + strings.NewReplacer(":", "", "-", "").Replace(timer.TriggerTime)
+			text, err := json.Marshal(map[string]any{"run": map[string]string{"id": id}, "request": request})
+			if err == nil {
+				payload = text
+			}
+		}
+		return next(ctx, payload)
+	}
 }
 
 // completed lets wake be started by the event of one snapshot's completion.

@@ -36,3 +36,21 @@ func TestWakeHearsOfOneSnapshot(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+func TestTimerStartsPrune(t *testing.T) {
+	for given, want := range map[string]string{
+		`{"triggerTime":"2026-03-01T04:00:00Z","triggerName":"nightly","payload":"{\"policy\":{}}"}`: `{"request":{"policy":{}},"run":{"id":"nightly-20260301T040000Z"}}`,
+		`{"triggerTime":"2026-03-01T04:00:00Z","triggerName":"nightly","payload":{"policy":{}}}`:     `{"request":{"policy":{}},"run":{"id":"nightly-20260301T040000Z"}}`,
+		`{"run":{"id":"by-hand"},"request":{"policy":{}}}`:                                           `{"run":{"id":"by-hand"},"request":{"policy":{}}}`,
+		`null`: `null`,
+	} {
+		var got string
+		_, err := timed(func(_ context.Context, payload json.RawMessage) (json.RawMessage, error) {
+			got = string(payload)
+			return nil, nil
+		})(t.Context(), json.RawMessage(given))
+		if err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", given, got, err, want)
+		}
+	}
+}

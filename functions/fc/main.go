@@ -3,7 +3,9 @@
 // versions.
 //
 //	QUIESCE_STEP                 precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag,
-//	                             start-plugin, watch-plugin or wake; empty: the configured handler's name
+//	                             start-plugin, watch-plugin, restore-plan, restore-create, restore-move,
+//	                             restore-power, restore-settle, restore-report, wake or prune; empty: the
+//	                             configured handler's name
 //	QUIESCE_BUS                  name of the event bus; empty: the account's default bus
 //	QUIESCE_ASSET_BUCKET         the bucket that holds the helper
 //	QUIESCE_TOKEN_BUCKET         the bucket of those who wait for a set; empty: the asset bucket
@@ -115,7 +117,7 @@ func (s *server) table(at place) map[string]step.Handler {
 		}
 		provider := alicloud.New(cfg, options(s.getenv))
 		s.meters[at] = provider.Meter()
-		s.tables[at] = functions.Table(functions.Deps{Cloud: provider, Metrics: io.MultiWriter(s.log, s.meters[at])})
+		s.tables[at] = functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: io.MultiWriter(s.log, s.meters[at])})
 	}
 	return s.tables[at]
 }

@@ -44,6 +44,9 @@ func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, err
 // look makes nothing at first if it may not make everything: the plan was asked
 // for under another role.
 func look(ctx context.Context, r cloud.Restorer, plan restore.Plan, first bool) (*restore.Progress, error) {
+	if plan.Resets { // the disks stay what they are
+		return &restore.Progress{State: restore.Done, Detail: fmt.Sprintf("%d disks are noted", len(plan.Old))}, mark(ctx, r, plan)
+	}
 	found, err := r.Marked(ctx, cloud.TagRestore, plan.RestoreID)
 	if err != nil {
 		return nil, err

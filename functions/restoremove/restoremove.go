@@ -37,9 +37,12 @@ func (in Input) Check() error {
 // limit is how long a disk may take to come or to go.
 const limit = 15 * time.Minute
 
-// Do moves the disks. In place nothing is moved while the instance is not
-// stopped. Codes: RestoreRefused, RestoreTimedOut.
+// Do moves the disks, or sets them back. In place nothing is changed while the
+// instance is not stopped. Codes: RestoreRefused, RestoreTimedOut.
 func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, error) {
+	if in.Plan.Resets {
+		return reset(ctx, r, in)
+	}
 	return restore.Look(ctx, in.Before, limit, func() (*restore.Progress, error) {
 		m := move{r: r, plan: in.Plan, p: &restore.Progress{State: restore.Done, Detail: "every disk is where it is to be"}}
 		return m.p, m.look(ctx, in.To)

@@ -17,6 +17,9 @@ func (p *planner) goOn(ctx context.Context) error {
 	recalled.Action = p.plan.Action
 	p.plan = recalled
 	made, old := marks.Made, marks.Old
+	if resets, err := p.goOnReset(ctx, made, old); err != nil || resets {
+		return err
+	}
 	id := p.plan.RestoreID
 	switch p.in.Action {
 	case restore.Rollback:

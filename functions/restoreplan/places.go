@@ -20,6 +20,7 @@ func (p *planner) replace(set []cloud.Source) error {
 		return fault.Input("request.mode", "%s is of the group %s, which replaces it when it stops", h.ID, h.Managed)
 	}
 	p.plan.Stops, p.plan.Starts = true, p.host.State == cloud.HostRunning
+	_, p.plan.Resets = p.c.(cloud.Resetter)
 	for _, s := range set {
 		old := p.original(s.VolumeID)
 		switch {
@@ -29,6 +30,8 @@ func (p *planner) replace(set []cloud.Source) error {
 			return fault.Input("request.instanceId", "%s is not attached yet, or not any more", old.ID)
 		case old.Tags[cloud.TagReplaced] != "":
 			return fault.Input("request.instanceId", "%s is held by the restore %s, which has not ended: roll that back first", old.ID, old.Tags[cloud.TagReplaced])
+		case p.plan.Resets && old.ID != s.VolumeID:
+			return fault.Input("request.runId", "%s was taken of %s, and in its place is %s, which is set back to no other's snapshot: restore the volumes instead", s.ID, s.VolumeID, old.ID)
 		}
 		p.plan.Old = append(p.plan.Old, restore.Old{ID: old.ID, Device: old.Device, Ends: old.Ends})
 		p.plan.Disks = append(p.plan.Disks, restore.Disk{
@@ -36,22 +39,26 @@ func (p *planner) replace(set []cloud.Source) error {
 			IOPS: old.IOPS, Throughput: old.Throughput, Key: s.Key, Ends: old.Ends,
 		})
 	}
+	if p.plan.Resets {
+		return nil
+	}
 	p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf("%s changes its public address when it is stopped and started, unless that is its own, and loses what is on disks of its host", p.host.ID))
 	return nil
 }
 
-// original is the attached disk of an id, or one that was restored of the same.
-func (p *planner) original(id string) *cloud.Disk {
+// original is the attached disk of an id, or else one that was restored of the
+// same: a copy beside it does not stand for one that is there.
+func (p *planner) original(id string) (found *cloud.Disk) {
 	for i, d := range p.host.Disks {
-		if d.ID == id || d.Tags[cloud.TagOrigin] == id && d.Tags[cloud.TagRestore] != p.plan.RestoreID {
+		switch {
+		case d.ID == id:
 			return &p.host.Disks[i]
+		case d.Tags[cloud.TagOrigin] == id && d.Tags[cloud.TagRestore] != p.plan.RestoreID:
+			found = &p.host.Disks[i]
 		}
 	}
-	return nil
+	return found
 }
-
-// names are those that providers recommend for data disks.
-const names = "fghijklmnop"
 
 var device = regexp.MustCompile(`^/dev/[a-z][a-z0-9/]{1,30}$`)
 
@@ -81,14 +88,14 @@ func (p *planner) beside(set []cloud.Source) error {
 	for _, s := range set {
 		name := p.in.Devices[s.VolumeID]
 		for i := 0; name == ""; i++ {
-			if i == len(names) {
-				return fault.Input("request.devices", "no name from /dev/sdf to /dev/sdp is free on %s for the disk of %s", p.host.ID, s.VolumeID)
+			if i == len(p.host.Names) {
+				return fault.Input("request.devices", "no name from %s to %s is free on %s for the disk of %s", p.host.Names[0], p.host.Names[i-1], p.host.ID, s.VolumeID)
 			}
-			if free := "/dev/sd" + names[i:i+1]; taken[slot(free)] == "" {
+			if free := p.host.Names[i]; taken[slot(free)] == "" {
 				name, taken[slot(free)] = free, "the disk of "+s.VolumeID
 			}
 		}
-		p.plan.Disks = append(p.plan.Disks, restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: name, SizeGiB: s.SizeGiB, Kind: "gp3", Key: s.Key, Ends: p.in.Scratch})
+		p.plan.Disks = append(p.plan.Disks, restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: name, SizeGiB: s.SizeGiB, Kind: p.host.Usual, Key: s.Key, Ends: p.in.Scratch})
 	}
 	return nil
 }

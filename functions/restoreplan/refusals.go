@@ -90,6 +90,9 @@ func (p *planner) look(ctx context.Context, instance string) (err error) {
 
 // may asks the provider whether it would make the disks for this caller.
 func (p *planner) may(ctx context.Context) error {
+	if p.plan.Resets {
+		return p.mayReset(ctx)
+	}
 	for _, d := range p.plan.Disks {
 		spec := cloud.DiskSpec{Snapshot: d.Snapshot, Zone: p.plan.Zone, Kind: d.Kind, SizeGiB: d.SizeGiB, IOPS: d.IOPS, Throughput: d.Throughput,
 			Tags: map[string]string{cloud.TagRestore: p.plan.RestoreID}}

@@ -121,7 +121,14 @@ func (p *planner) explain() {
 	for _, d := range p.plan.Disks {
 		gib += d.SizeGiB
 	}
-	p.plan.CostHint = fmt.Sprintf("%d new disks of %d GiB in all are billed until they are deleted, about %.2f USD a month as gp3 at 0.08 USD a GiB", len(p.plan.Disks), gib, float64(gib)*0.08)
+	if p.plan.Resets {
+		p.explainResets(gib)
+		return
+	}
+	p.plan.CostHint = fmt.Sprintf("%d new disks of %d GiB in all are billed until they are deleted", len(p.plan.Disks), gib)
+	if p.host.Usual == "gp3" {
+		p.plan.CostHint += fmt.Sprintf(", about %.2f USD a month as gp3 at 0.08 USD a GiB", float64(gib)*0.08)
+	}
 	say := func(format string, args ...any) { p.plan.Steps = append(p.plan.Steps, fmt.Sprintf(format, args...)) }
 	for _, d := range p.plan.Disks {
 		key := "not encrypted"
@@ -148,9 +155,12 @@ func (p *planner) explain() {
 // next is what only the operator can do.
 func (p *planner) next() {
 	say := func(format string, args ...any) { p.plan.Next = append(p.plan.Next, fmt.Sprintf(format, args...)) }
-	if p.plan.Mode == restore.InPlace {
+	switch {
+	case p.plan.Resets:
+		say("Look at the application. Then `quiesce restore --confirm %[1]s` to delete the snapshots of what was on the disks before, or `quiesce restore --rollback %[1]s` to have that back.", p.plan.RestoreID)
+	case p.plan.Mode == restore.InPlace:
 		say("Look at the application. Then `quiesce restore --confirm %[1]s` to let the old disks go, or `quiesce restore --rollback %[1]s` to have them back.", p.plan.RestoreID)
-	} else {
+	default:
 		say("The copies carry the originals' identity. Beside them mount xfs with nouuid, ext4 by its device and not by UUID; import LVM with vgimportclone; assemble md under another name. Mount read-only first, and over no existing mount.")
 		say("`quiesce restore --cleanup %s` detaches and deletes the copies; unmount them before.", p.plan.RestoreID)
 	}

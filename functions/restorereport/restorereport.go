@@ -43,14 +43,14 @@ func Do(ctx context.Context, r cloud.Restorer, bus cloud.Bus, metrics *telemetry
 			return nil, err
 		}
 	}
-	v := &restore.Verdict{Plan: in.Plan, Created: []restore.Made{}, Old: []restore.Old{}, Next: []string{}}
+	v := &restore.Verdict{Plan: in.Plan, Created: []restore.Made{}, Old: []restore.Old{}, Kept: []restore.Kept{}, Next: []string{}}
 	now := found{}
 	if in.Plan != nil && in.Plan.Do != restore.DoNothing {
 		var err error
 		if now, err = look(ctx, r, in.Plan); err != nil {
 			return nil, err
 		}
-		v.Created, v.Old = now.created, now.old
+		v.Created, v.Old, v.Kept = now.created, now.old, now.kept
 	}
 	judge(v, in, now)
 	if !in.Run.StartedAt.IsZero() {
@@ -64,15 +64,17 @@ func Do(ctx context.Context, r cloud.Restorer, bus cloud.Bus, metrics *telemetry
 type found struct {
 	created []restore.Made
 	old     []restore.Old
+	kept    []restore.Kept
 	amiss   string // how the original differs from what it was; empty: not at all
 }
 
 func look(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (found, error) {
-	f := found{created: []restore.Made{}, old: []restore.Old{}}
-	made, err := r.Marked(ctx, cloud.TagRestore, plan.RestoreID)
+	f := found{created: []restore.Made{}, old: []restore.Old{}, kept: []restore.Kept{}}
+	made, kept, err := all(ctx, r, plan)
 	if err != nil {
 		return f, err
 	}
+	f.kept = kept
 	for _, d := range made {
 		f.created = append(f.created, restore.Made{ID: d.ID, Origin: d.Tags[cloud.TagOrigin], Device: d.Device, State: d.State})
 	}
@@ -85,6 +87,10 @@ func look(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (found, err
 		if disks, err = r.Disks(ctx, ids); err != nil {
 			return f, err
 		}
+	}
+	before := map[string]string{}
+	for _, k := range f.kept {
+		before[k.Disk] = k.ID
 	}
 	by := map[string]cloud.Disk{}
 	for _, d := range disks {
@@ -99,6 +105,8 @@ func look(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (found, err
 			f.old = append(f.old, o)
 		case d.Ends != o.Ends:
 			f.amiss = fmt.Sprintf("%s does not end with the instance as it did", o.ID)
+		case d.Tags[cloud.TagContent] != "" && d.Tags[cloud.TagContent] != before[o.ID]:
+			f.amiss = fmt.Sprintf("%s does not have what was on it", o.ID)
 		}
 	}
 	if plan.Stops && plan.Starts && f.amiss == "" {
@@ -113,6 +121,51 @@ func look(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (found, err
 		}
 	}
 	return f, nil
+}
+
+// lag is how long what was made a moment ago may be missing from a list.
+const lag = 5 * time.Second
+
+// all is what the restore has made or kept. Where that is less than was meant
+// it is looked for until no list lags behind any more.
+func all(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (made []cloud.Disk, kept []restore.Kept, err error) {
+	for give := time.Now().Add(lag); ; {
+		if made, err = r.Marked(ctx, cloud.TagRestore, plan.RestoreID); err != nil {
+			return nil, nil, err
+		}
+		if kept, err = keptBy(ctx, r, plan); err != nil {
+			return nil, nil, err
+		}
+		whole := len(made) >= len(plan.Disks)
+		if plan.Resets {
+			whole = len(kept) >= len(plan.Old)
+		}
+		if plan.Do != restore.DoCreate || whole || time.Now().After(give) {
+			return made, kept, nil
+		}
+		select {
+		case <-time.After(lag / 5):
+		case <-ctx.Done():
+			return nil, nil, fault.Wrap(fault.Unavailable, ctx.Err(), "wait for what the restore has made")
+		}
+	}
+}
+
+// keptBy are the snapshots of what was on disks that are set back.
+func keptBy(ctx context.Context, r cloud.Restorer, plan *restore.Plan) ([]restore.Kept, error) {
+	list := []restore.Kept{}
+	if !plan.Resets {
+		return list, nil
+	}
+	by, err := cloud.ResetterOf(r)
+	if err != nil {
+		return nil, err
+	}
+	set, err := by.Kept(ctx, plan.RestoreID)
+	for _, s := range set {
+		list = append(list, restore.Kept{ID: s.ID, Disk: s.VolumeID})
+	}
+	return list, err
 }
 
 // judge decides how it ended: whatever failed, the end is clean only if the
@@ -142,13 +195,19 @@ func judge(v *restore.Verdict, in Input, now found) {
 	case in.Plan.Do == restore.DoBack:
 		v.Outcome, v.Reason = restore.RolledBack, fmt.Sprintf("%s has its old disks again", in.Plan.Target.InstanceID)
 		v.Next = []string{fmt.Sprintf("`quiesce restore --cleanup %s` deletes the disks that the restore made.", in.Plan.RestoreID)}
+		if in.Plan.Resets {
+			v.Reason = fmt.Sprintf("the disks of %s have what was on them before", in.Plan.Target.InstanceID)
+			v.Next = []string{fmt.Sprintf("`quiesce restore --cleanup %s` deletes the snapshots that the way back stood on.", in.Plan.RestoreID)}
+		}
 	case in.Plan.Do == restore.DoSettle:
 		v.Outcome, v.Reason = restore.Settled, in.Plan.Action+" is done"
-		if in.Plan.Action == restore.Confirm {
+		if in.Plan.Action == restore.Confirm && !in.Plan.Resets {
 			for _, o := range in.Plan.Old {
 				v.Next = append(v.Next, fmt.Sprintf("%s (%s) is not needed any more, and is billed until you delete it.", o.ID, o.Device))
 			}
 		}
+	case in.Plan.Resets:
+		v.Outcome, v.Reason = restore.Restored, fmt.Sprintf("%d disks of %s are set back to the set of %s, %s-consistent", len(in.Plan.Disks), in.Plan.Target.InstanceID, in.Plan.SetID, in.Plan.Proved)
 	default:
 		v.Outcome, v.Reason = restore.Restored, fmt.Sprintf("%d disks of the set of %s, %s-consistent, are attached to %s", len(in.Plan.Disks), in.Plan.SetID, in.Plan.Proved, in.Plan.Target.InstanceID)
 	}
@@ -164,7 +223,7 @@ func next(in Input, now found) []string {
 		moves = append(moves, fmt.Sprintf("Look at %s first. `quiesce restore --rollback %s` tries the way back again.", plan.Target.InstanceID, plan.RestoreID))
 	}
 	switch {
-	case len(now.created) > 0:
+	case len(now.created)+len(now.kept) > 0:
 		moves = append(moves, fmt.Sprintf("`quiesce restore --cleanup %s` deletes what was created.", plan.RestoreID))
 	case in.Ended != nil && now.amiss == "" && len(plan.Old) > 0:
 		moves = append(moves, fmt.Sprintf("`quiesce restore --cleanup %s` takes its marks off the disks, which keep runs from the instance.", plan.RestoreID))

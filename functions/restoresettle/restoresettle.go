@@ -40,6 +40,9 @@ func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, err
 	return restore.Look(ctx, in.Before, limit, func() (*restore.Progress, error) {
 		switch in.What {
 		case restore.Cleanup:
+			if in.Plan.Resets {
+				return drop(ctx, r, in.Plan.RestoreID)
+			}
 			return cleanup(ctx, r, in.Plan.RestoreID)
 		case restore.Confirm:
 			// First the new ones: a cleanup in between must not find them.
@@ -48,6 +51,9 @@ func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, err
 			}
 		}
 		err := unmark(ctx, r, cloud.TagReplaced, in.Plan.RestoreID, every)
+		if err == nil && in.Plan.Resets && in.What == restore.Confirm {
+			return drop(ctx, r, in.Plan.RestoreID) // last: a way back in between must find it
+		}
 		return &restore.Progress{State: restore.Done, Detail: fmt.Sprintf("%d old disks are noted no more", len(in.Plan.Old))}, err
 	})
 }
@@ -69,7 +75,25 @@ func unmark(ctx context.Context, r cloud.Restorer, key, restoreID string, which 
 			ids = append(ids, d.ID)
 		}
 	}
-	return r.UnmarkDisks(ctx, ids, []string{key, cloud.TagDevice, cloud.TagEnds, cloud.TagRan})
+	return r.UnmarkDisks(ctx, ids, []string{key, cloud.TagDevice, cloud.TagEnds, cloud.TagRan, cloud.TagContent})
+}
+
+// drop deletes the snapshots that a way back stood on.
+func drop(ctx context.Context, r cloud.Restorer, restoreID string) (*restore.Progress, error) {
+	by, err := cloud.ResetterOf(r)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := by.Kept(ctx, restoreID)
+	if err != nil {
+		return nil, err
+	}
+	p := &restore.Progress{State: restore.Done, Detail: "nothing that the restore has kept is left"}
+	if len(kept) > 0 {
+		p.State, p.Detail = restore.Pending, fmt.Sprintf("%d snapshots are being deleted", len(kept))
+		err = by.Drop(ctx, restoreID)
+	}
+	return p, err
 }
 
 // cleanup deletes what carries the restore's mark now, not what a plan says. A

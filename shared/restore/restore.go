@@ -134,6 +134,7 @@ type Plan struct {
 	Zone      string     `json:"zone"`
 	Disks     []Disk     `json:"disks"`                   // made or to be made
 	Old       []Old      `json:"old"`                     // taken off, or to be; nothing is left out of a disk that was
+	Resets    bool       `json:"resets"`                  // the disks stay, and their content is replaced once it is kept in snapshots
 	Stops     bool       `json:"stops"`                   // the instance is stopped on the way
 	Starts    bool       `json:"starts"`                  // and started again: it was running
 	Proved    string     `json:"proved"`                  // the set's consistency
@@ -185,6 +186,13 @@ type Old struct {
 	Ends   bool   `json:"endsWithInstance"`
 }
 
+// Kept is the snapshot that a disk which was set back can be set back to once
+// more, to what was on it before.
+type Kept struct {
+	ID   string `json:"id"`
+	Disk string `json:"disk"`
+}
+
 // Progress is how far something is that takes its time. The definition waits
 // while it is pending.
 type Progress struct {
@@ -217,6 +225,7 @@ type Verdict struct {
 	Plan    *Plan      `json:"plan"`    // null: there was none
 	Created []Made     `json:"created"` // all that this restore has made and that is still there
 	Old     []Old      `json:"old"`     // all that it took off and that is kept
+	Kept    []Kept     `json:"kept"`    // what was on the disks that it has set back, in snapshots
 	Next    []string   `json:"next"`
 	Seconds float64    `json:"seconds"`
 	Record  run.Record `json:"record"`

@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -211,4 +212,17 @@ func (e *ECS) renderDisk(d *disk, now time.Time) map[string]any {
 		"EnableAutoSnapshot": true, "AutoSnapshotPolicyId": d.policy, "EnableAutomatedSnapshotPolicy": d.policy != "",
 		"Attachments": map[string]any{"Attachment": attachments}, "Tags": rpc.Prefixed.Render(d.Tags),
 	}
+}
+
+// Disks returns every disk as it stands, by its id.
+func (e *ECS) Disks() map[string]Disk {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := map[string]Disk{}
+	for id, d := range e.disks {
+		one := d.Disk
+		one.Tags = maps.Clone(d.Tags)
+		all[id] = one
+	}
+	return all
 }

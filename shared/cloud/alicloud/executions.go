@@ -131,8 +131,13 @@ func (r *reader) take(e fnf.EventsItem) {
 
 // document is what the execution carries, as it is last seen whole.
 func (r *reader) document(text json.RawMessage) {
+	var named struct{ Run run.Run }
+	if json.Unmarshal(text, &named) != nil || named.Run.ID == "" {
+		return
+	}
+	r.record.Document = text
 	var state run.State
-	if json.Unmarshal(text, &state) == nil && state.Run.ID != "" {
+	if json.Unmarshal(text, &state) == nil {
 		r.record.State = state
 	}
 }

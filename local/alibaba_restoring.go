@@ -1,0 +1,49 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/quiesce/quiesce/shared/history"
+	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/workflow"
+)
+
+// deployRestore adds the restore's flow to the account.
+func (a *alibaba) deployRestore() error {
+	m, err := workflow.RestoreFlowMachine(a.cloud.FunctionARN)
+	if err != nil {
+		return fmt.Errorf("the definition of a restore: %w", err)
+	}
+	a.engine.Deploy(restorerName, []byte(workflow.RestoreFlow()), m, a.cloud.Tasks(a.invoker))
+	return nil
+}
+
+// halt is the end of whatever runs on an instance that is stopped.
+func (a *alibaba) halt(string) {
+	if a.halted != nil {
+		a.halted()
+	}
+}
+
+// restoreBy lets the restore's own flow do what is asked for.
+func (a *alibaba) restoreBy(ctx context.Context, name string, asked restore.Request) (*restoring, error) {
+	input, err := json.Marshal(asked)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.operator.StartExecution(ctx, restorerName, name, input); err != nil {
+		return nil, fmt.Errorf("start the restore: %w", err)
+	}
+	r := &restoring{}
+	if r.Record, err = a.operator.Follow(ctx, restorerName, name, func(history.Passage) {}); err != nil {
+		return nil, err
+	}
+	var state restore.State
+	if err := json.Unmarshal(r.Document, &state); err != nil {
+		return nil, err
+	}
+	r.verdict, r.plan = state.Verdict, state.Plan
+	return r, nil
+}

@@ -1,0 +1,192 @@
+package workflow
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/workflow/asl"
+	"github.com/quiesce/quiesce/workflow/contract"
+	"github.com/quiesce/quiesce/workflow/flow"
+)
+
+// restoreFlowRules is what the restore's flow is held to: that of its twin.
+func restoreFlowRules() contract.Rules {
+	r := restoreRules()
+	r.Services, r.Fatal = flow.Services, true
+	return r
+}
+
+func restoreFlowFindings(text string) (all []string) {
+	m, err := flow.Parse([]byte(text), nil)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, f := range contract.Check(m, restoreFlowRules()) {
+		all = append(all, f.String())
+	}
+	return all
+}
+
+func TestRestoreFlowKeepsItsContract(t *testing.T) {
+	for _, f := range restoreFlowFindings(RestoreFlow()) {
+		t.Error(f)
+	}
+}
+
+func TestContractFindsDefectsOfARestoreFlow(t *testing.T) {
+	for _, c := range []struct{ old, replaced, want string }{
+		{"        Next: PutBack\n    Next: Swapped", "        Next: Report\n    Next: Swapped", `undo: state "Swap": fails without PutBack: Swap > Report`},
+		{"        Next: Halt\n    Next: Started", "        Next: StartAgain\n    Next: Started", `undo: state "Start": fails without PutBack`},
+		{"        Next: PutBack\n    Next: Halted", "        Next: Report\n    Next: Halted", `undo: state "Halt": fails without PutBack`},
+		{"        to: new\n", "        to.$: $Input.request.to\n", "$.request is whatever was typed"},
+		{"      moved.$: $Output.Body\n      started.$: $Input.started\n", "      moved.$: $Output.Body\n", "started: is not carried on"},
+		{"    Timeout: 130\n", "    Timeout: 119\n", "gives up after"},
+		{"${RestoreMoveFunctionArn}", "${SomeFunctionArn}", "calls ${SomeFunctionArn}, which is no step"},
+	} {
+		if !strings.Contains(RestoreFlow(), c.old) {
+			t.Errorf("the definition has no %q", c.old)
+			continue
+		}
+		got := strings.Join(restoreFlowFindings(strings.ReplaceAll(RestoreFlow(), c.old, c.replaced)), "\n")
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%q: got\n%s\nwant %s", c.replaced, got, c.want)
+		}
+	}
+}
+
+func restoreMachines(t *testing.T) []*asl.Machine {
+	t.Helper()
+	mine, err := RestoreMachine(func(step string) string { return "arn:aws:lambda:eu-west-1:123456789012:function:" + step })
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := RestoreFlowMachine(func(step string) string { return "acs:fc:cn-hangzhou:1234567890:functions/quiesce-" + step + "/LATEST" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []*asl.Machine{mine, theirs}
+}
+
+// Both definitions call the same function in every state, with the same input
+// for as long, and their retries are alike.
+func TestBothRestoresCallTheSameSteps(t *testing.T) {
+	mine, err := asl.Parse([]byte(Restore()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := flow.Parse([]byte(RestoreFlow()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(mine.States) != len(theirs.States) {
+		t.Errorf("the flow has %d states, the machine %d", len(theirs.States), len(mine.States))
+	}
+	for name, s := range mine.States {
+		other := theirs.States[name]
+		switch {
+		case other == nil:
+			t.Errorf("the flow has no %s", name)
+		case s.Type != other.Type:
+			t.Errorf("%s: the flow's is a %s, the machine's a %s", name, other.Type, s.Type)
+		case s.Type == asl.Task && (s.Calls() != other.Calls() || !slices.Equal(paths(s), paths(other))):
+			t.Errorf("%s: the flow calls %s with %v, the machine %s with %v", name, other.Calls(), paths(other), s.Calls(), paths(s))
+		}
+	}
+}
+
+// restoreAnswers are those of a restore in which everything goes well.
+func restoreAnswers(do restore.Do, mode restore.Mode, outcome restore.Outcome) map[string][]reply {
+	done := `{"state":"done","detail":"d","since":"2026-03-01T04:00:00Z","record":{}}`
+	wait := `{"state":"pending","detail":"d","since":"2026-03-01T04:00:00Z","record":{}}`
+	action := map[restore.Do]string{restore.DoSettle: restore.Confirm, restore.DoBack: restore.Rollback}[do]
+	plan := fmt.Sprintf(`{"restoreId":"run-1","do":%q,"mode":%q,"action":%q,"target":{},"disks":[],"old":[],"record":{}}`, do, mode, action)
+	m := map[string][]reply{"restore-plan": {answers(plan)}}
+	for _, step := range []string{"restore-create", "restore-move", "restore-power", "restore-settle"} {
+		m[step] = append([]reply{answers(wait)}, times(8, answers(done))...)
+	}
+	m["restore-report"] = []reply{answers(fmt.Sprintf(`{"outcome":%q,"reason":"because","next":[]}`, outcome))}
+	return m
+}
+
+// Whatever fails, in whatever way: both definitions of a restore take the same
+// states to the same end.
+func TestBothRestoresTakeTheSamePath(t *testing.T) {
+	ways := []string{"Lambda.Unknown", "Lambda.ServiceException", "Lambda.TooManyRequestsException", "Sandbox.Timedout", asl.Timeout, "Error.Nobody.Knows"}
+	for _, c := range fault.Codes() {
+		ways = append(ways, string(c))
+	}
+	machines := restoreMachines(t)
+	told := 0
+	for _, c := range []struct {
+		do   restore.Do
+		mode restore.Mode
+		ends restore.Outcome
+	}{
+		{restore.DoCreate, restore.Volumes, restore.Restored}, {restore.DoCreate, restore.InPlace, restore.FailedClean},
+		{restore.DoBack, restore.InPlace, restore.RolledBack}, {restore.DoSettle, restore.InPlace, restore.Settled},
+		{restore.DoNothing, restore.InPlace, restore.Planned},
+	} {
+		for _, f := range RestoreFunctions() {
+			for _, way := range ways {
+				for _, repeat := range []int{1, 100} {
+					var got []string
+					for i, m := range machines {
+						synctest.Test(t, func(t *testing.T) {
+							w := &world{plan: restoreAnswers(c.do, c.mode, c.ends)}
+							w.plan[f.Step] = append(times(repeat, failsAs(way)), w.plan[f.Step]...)
+							tr := executeOn(t, m, w, i == 1)
+							got = append(got, same(tr.states)+": "+endOf(tr)+" by "+strings.Join(order(w.calls), " "))
+						})
+					}
+					if told++; got[0] != got[1] {
+						t.Errorf("%s %s, %s fails %d times with %s:\n got %s\nwant %s", c.do, c.mode, f.Step, repeat, way, got[1], got[0])
+					}
+				}
+			}
+		}
+	}
+	if told < 1000 {
+		t.Errorf("%d stories are too few to be all", told)
+	}
+}
+
+// A restore of as many disks as a set can have there, gone wrong at every step,
+// is still less than a state may hand on.
+func TestARestoreFitsIntoAFlow(t *testing.T) {
+	id := strings.Repeat("x", 22)
+	at := time.Date(2026, 3, 1, 4, 5, 6, 789012345, time.UTC)
+	word := strings.Repeat("w", 128)
+	plan := &restore.Plan{RestoreID: word[:80], Mode: restore.InPlace, SetID: word[:80], Proved: "application", Because: word, CostHint: word + word, Next: []string{word + word, word + word}}
+	progress := &restore.Progress{State: restore.Pending, Detail: word, Since: at}
+	v := &restore.Verdict{Plan: plan, Reason: word + word}
+	for range 16 {
+		plan.Disks = append(plan.Disks, restore.Disk{Snapshot: id, Origin: id, Device: "/dev/xvdb", SizeGiB: 32768, Kind: "cloud_regional_disk_auto", Key: word[:64], Ends: true, ID: id})
+		plan.Old = append(plan.Old, restore.Old{ID: id, Device: "/dev/xvdb", Ends: true})
+		plan.Steps = append(plan.Steps, word, word)
+		progress.Disks = append(progress.Disks, restore.Made{ID: id, Origin: id, Device: "/dev/xvdb", State: "resetting"})
+		v.Kept = append(v.Kept, restore.Kept{ID: id, Disk: id})
+		v.Old = append(v.Old, restore.Old{ID: id, Device: "/dev/xvdb"})
+		v.Created = append(v.Created, restore.Made{ID: id, Origin: id, Device: "/dev/xvdb"})
+	}
+	whole := restore.State{Plan: plan, Created: progress, Stopped: progress, Moved: progress, Started: progress, Halted: progress, Back: progress,
+		Again: progress, Forgot: progress, Verdict: v}
+	text, err := json.Marshal(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const failures = 6 << 10 // what a function may say of six steps
+	if n := len(text) + failures; n > flow.MaxPayload {
+		t.Errorf("%d bytes are more than %d", n, flow.MaxPayload)
+	}
+	if reflect.TypeFor[restore.State]().NumField() != 14 {
+		t.Error("the document has another field, and this measures the old ones")
+	}
+}
