@@ -89,6 +89,13 @@ func (c *aliyun) Group(_ context.Context, id, _, name string) (*cloud.Group, err
 	return c.groups[name], nil
 }
 
+func (c *aliyun) Named(_ context.Context, _, name string) (list []cloud.Group, err error) {
+	if g := c.groups[name]; g != nil {
+		list = append(list, *g)
+	}
+	return list, nil
+}
+
 func (c *aliyun) Role(context.Context, string) (string, error) { return c.role, nil }
 
 // makes lets a group exist with these tags on each of its snapshots.
@@ -366,4 +373,24 @@ func TestEventsOfAPluginsRun(t *testing.T) {
 			t.Errorf("told of %v, want %v", steps, want)
 		}
 	})
+}
+
+// On Windows the plug-in has a spelling of its own for the tag, which must not go
+// on saying what the verdict does not.
+func TestWindowsTagFollowsTheVerdict(t *testing.T) {
+	request := strings.Replace(pluginRequest, `"application":{"kind":"script","preScript":"/opt/pre.sh","postScript":"/opt/post.sh"}`, `"application":{"kind":"vss"}`, 1)
+	for exit, want := range map[int]string{0: "True", 5: "False"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newAliyun()
+			c.ping.Linux, c.instance.System = false, "Windows Server  2019 Datacenter 64 bit"
+			c.results = []cloud.Result{exited(exit, finished)}
+			c.makes(map[string]string{plugin.WindowsApp: "True"})
+			flow(t, c, request)
+			for _, id := range []string{"s-bp1a", "s-bp1b"} {
+				if got := c.tags[id]; got[plugin.WindowsApp] != want || got[cloud.TagApp] != want {
+					t.Errorf("exit %d: %s carries %v", exit, id, got)
+				}
+			}
+		})
+	}
 }

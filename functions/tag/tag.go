@@ -13,6 +13,7 @@ import (
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/consistency"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/plugin"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/step"
@@ -54,9 +55,11 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 		if err != nil {
 			return nil, err
 		}
+		if strays > 0 {
+			verdict.Reason += fmt.Sprintf("; %d snapshots of the run exist all the same and are not to be restored", strays)
+		}
 		if strays > 0 && s.Set == nil {
 			verdict.Outcome = run.OutcomeFailedDirty
-			verdict.Reason += fmt.Sprintf("; %d snapshots of the run exist all the same and are not to be restored", strays)
 		}
 	}
 	verdict.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
@@ -149,29 +152,34 @@ func sentence(f *run.Failure) string {
 	return text
 }
 
-// label tags the set; without one it looks for what a lost call may have left,
-// so that nobody takes it for a backup. It returns how many it tagged.
+// label tags the set, and whatever else the run has left, so that nobody takes
+// that for a backup. It returns how many were left.
 func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, error) {
-	ids := v.SnapshotIDs
-	if s.Set == nil {
-		if s.Failures.Snapshot == nil {
-			return 0, nil
-		}
-		var err error
-		if ids, err = strays(ctx, c, s); err != nil {
-			return 0, err
-		}
+	if err := write(ctx, c, s, v.SnapshotIDs, v.Consistency, v); err != nil {
+		return 0, err
 	}
+	left, err := strays(ctx, c, s)
+	if err == nil {
+		err = write(ctx, c, s, left, "", v)
+	}
+	return len(left), err
+}
+
+// write puts a level on snapshots; an empty one is that of what is none.
+func write(ctx context.Context, c Cloud, s run.State, ids []string, consistency run.Consistency, v *run.Verdict) error {
 	if len(ids) == 0 {
-		return 0, nil
+		return nil
 	}
-	level := string(v.Consistency)
+	level := string(consistency)
 	if level == "" {
 		level = "none"
 	}
 	tags := map[string]string{}
 	if s.Plugin != nil {
 		maps.Copy(tags, s.Plan.Policy.Tags) // no call of ours has made the set
+		if s.Plugin.Windows {
+			tags[plugin.WindowsApp] = boolTag(consistency == run.Application) // as the tool spells it there
+		}
 	}
 	maps.Copy(tags, map[string]string{
 		cloud.TagRun:         s.Plan.RunID,
@@ -179,23 +187,10 @@ func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, erro
 		cloud.TagConsistency: level,
 		cloud.TagReason:      cloud.TagValue(v.Reason),
 		cloud.TagFrozenMs:    fmt.Sprintf("%.0f", v.FrozenMs),
-		cloud.TagApp:         boolTag(v.Consistency == run.Application),
-		cloud.TagFs:          boolTag(v.Consistency.Rank() >= run.Filesystem.Rank() && s.Plan.Policy.Freeze.Enabled),
+		cloud.TagApp:         boolTag(consistency == run.Application),
+		cloud.TagFs:          boolTag(consistency.Rank() >= run.Filesystem.Rank() && s.Plan.Policy.Freeze.Enabled),
 	})
-	return len(ids), c.TagSnapshots(ctx, ids, tags)
-}
-
-// strays are the snapshots that a call may have made whose answer nobody heard.
-// A refusal is definite; after anything else they are looked for as long as
-// they may be invisible, or a run would end clean that left some.
-func strays(ctx context.Context, disks cloud.Disks, s run.State) ([]string, error) {
-	wait := cloud.Settle
-	switch fault.Code(s.Failures.Snapshot.Error) {
-	case fault.SnapshotThrottled, fault.SnapshotTooSoon, fault.SnapshotRefused:
-		wait = 0
-	}
-	found, err := cloud.Find(ctx, disks, s.Plan.RunID, wait)
-	return cloud.IDs(found), err
+	return c.TagSnapshots(ctx, ids, tags)
 }
 
 func boolTag(b bool) string {

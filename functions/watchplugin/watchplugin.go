@@ -78,7 +78,7 @@ func conclude(ctx context.Context, c Cloud, plan run.Plan, p *run.Plugin, result
 	p.ExitCode, p.Code, p.Dirty = result.ExitCode, string(exit.Code), exit.Dirty
 	p.Reason = reason(exit, result.ExitCode, said)
 	if exit.Inspect || id != "" {
-		group, err := c.Group(ctx, id, plan.Target.InstanceID, plugin.Name(plan.RunID, p.Attempt))
+		group, err := whole(ctx, c, plan, id, p.Attempt)
 		if err != nil {
 			return err
 		}
@@ -97,6 +97,22 @@ func conclude(ctx context.Context, c Cloud, plan run.Plan, p *run.Plugin, result
 		p.State = run.PluginEnded
 	}
 	return nil
+}
+
+// whole reads the group until it shows each disk of the plan, or until no list
+// lags behind any more: a part of a set would be judged as if it were all.
+func whole(ctx context.Context, c Cloud, plan run.Plan, id string, attempt int) (*cloud.Group, error) {
+	for give := time.Now().Add(cloud.Settle); ; {
+		group, err := c.Group(ctx, id, plan.Target.InstanceID, plugin.Name(plan.RunID, attempt))
+		if err != nil || group != nil && len(group.Members) >= len(plan.Volumes) || !time.Now().Before(give) {
+			return group, err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return group, nil
+		}
+	}
 }
 
 func reason(exit plugin.Exit, code int, said string) string {

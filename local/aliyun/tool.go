@@ -67,8 +67,8 @@ func (i inside) Write(ctx context.Context, members []string, key, value string) 
 
 // do is one call of ECS from inside, with the faults and the latency of any.
 func (i inside) do(ctx context.Context, action string, form url.Values, into any) error {
-	call := &wire.Call{ID: i.c.requestID(), Service: "ecs", Action: action, Role: plugin.Label, At: time.Now(), Form: form}
-	call.Planned = i.c.cfg.Faults.Arrive(fault.WithStep(context.WithoutCancel(ctx), "plugin"), "plugin", action)
+	call := &wire.Call{ID: i.c.requestID(), Service: "ecs", Action: action, Step: fault.PluginTarget, Role: plugin.Label, At: time.Now(), Form: form}
+	call.Planned = i.c.cfg.Faults.Arrive(fault.WithStep(context.WithoutCancel(ctx), call.Step), call.Step, action)
 	err := i.c.admit(call, i.c.ECS)
 	var reply wire.Reply
 	if err == nil {

@@ -162,6 +162,8 @@ func KindsOf(target string) []Kind {
 			return ofCall
 		case slices.Contains(Operations[step], api):
 			return slices.Concat(ofMachine, hooks())
+		case step == PluginTarget && slices.Contains(APIs, api):
+			return ofTool(api)
 		case !slices.Contains(allSteps, step) || !slices.Contains(APIs, api) && !slices.Contains(MoreAPIs, api):
 			return nil
 		}

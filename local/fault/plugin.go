@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,12 +23,23 @@ var ofPlugin = func() []Kind {
 	return kinds
 }()
 
+// ofTool are the kinds of a call that the tool makes: how it takes a reply that
+// does not come is its own.
+func ofTool(api string) []Kind {
+	kinds := append([]Kind{Throttle, Deny, Slow}, hooks()...)
+	if slices.Contains(mainCalls["snapshot"], api) {
+		kinds = append(kinds, ofSet...)
+	}
+	return kinds
+}
+
 // Plugin is asked by the tool once a call: the code that it is to end with, 0
 // for none, and whether it is to run no script.
 func (p *Plan) Plugin() (code int, degrade bool) {
 	if p == nil {
 		return 0, false
 	}
+	p.see(PluginTarget)
 	for _, k := range p.reach(func(f *planned) bool { return f.Target == PluginTarget }) {
 		if k == Degrade {
 			degrade = true

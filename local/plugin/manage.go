@@ -39,6 +39,9 @@ func (m *Machine) manage(ctx context.Context, script string) *result {
 	held.thaw()
 	released := m.release(ctx, c, application)
 	switch {
+	case err != nil && id != "":
+		r.group(id)
+		return r.end(5, "the group cannot be read: %v", err)
 	case err != nil:
 		return r.end(4, "%v", err)
 	case planned == 10 || !released:

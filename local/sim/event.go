@@ -8,7 +8,7 @@ type Event struct {
 	At    time.Duration     // since the machine was made
 	Mount string            // of the filesystem
 	Run   string            // that froze it, or that a command is for; empty: somebody else
-	By    string            // who thawed, or who died
+	By    string            // who thawed, who died, or which other program froze
 	Set   map[string]string // of volumes to their snapshots
 	Text  string
 }

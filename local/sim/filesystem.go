@@ -158,7 +158,7 @@ func (f *filesystem) jitter(spread time.Duration) time.Duration {
 // can cut it short; a filesystem on a frozen one waits for that to be thawed. It
 // returns how many thaws there had been when it stood. A thaw that comes during
 // the flush lets both calls succeed, and nothing is frozen.
-func (f *filesystem) freeze(owner string) (thaws int, err error) {
+func (f *filesystem) freeze(owner, by string) (thaws int, err error) {
 	m := f.m
 	m.mu.Lock()
 	if f.frozen || f.freezing {
@@ -204,7 +204,7 @@ func (f *filesystem) freeze(owner string) (thaws int, err error) {
 	}
 	f.disk.image.settled = true
 	f.frozen, f.owner = true, owner
-	m.tell(Event{Kind: Froze, Mount: f.mount, Run: owner})
+	m.tell(Event{Kind: Froze, Mount: f.mount, Run: owner, By: by})
 	return f.thaws, nil
 }
 
@@ -244,15 +244,23 @@ func (f *filesystem) thaw(ctx context.Context, by string) error {
 // Fsfreeze is what somebody else does with the command of this name. It fails
 // as the kernel does, with EBUSY or EINVAL.
 func (m *Machine) Fsfreeze(ctx context.Context, mount string, freeze bool) error {
+	if !freeze {
+		return m.FsfreezeBy(ctx, somebody, mount, false)
+	}
+	return m.FsfreezeBy(ctx, "", mount, true)
+}
+
+// FsfreezeBy is the same by a program that has a name.
+func (m *Machine) FsfreezeBy(ctx context.Context, who, mount string, freeze bool) error {
 	f, err := m.at(mount)
 	if err != nil {
 		return err
 	}
 	if freeze {
-		_, err := f.freeze("")
+		_, err := f.freeze("", who)
 		return err
 	}
-	return f.thaw(ctx, somebody)
+	return f.thaw(ctx, who)
 }
 
 // Frozen tells whether the filesystem at the mount point is frozen now.

@@ -160,7 +160,7 @@ func (v *held) Freeze(ctx context.Context) (session.Span, error) {
 // witness makes the freeze call: it lets nothing stand that nobody guards.
 func (v *held) witness() error {
 	defer close(v.over)
-	thaws, err := v.f.freeze(v.run)
+	thaws, err := v.f.freeze(v.run, "")
 	if err != nil {
 		v.reach(refused)
 		return err

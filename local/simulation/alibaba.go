@@ -24,6 +24,7 @@ import (
 const (
 	aliyunInstance = "i-bp1234567890abcdef00"
 	systemDisk     = "d-bp10000000000000root"
+	pluginRole     = "quiesce-plugin"
 )
 
 // alibaba is a world's account of Alibaba Cloud.
@@ -89,7 +90,11 @@ func (a *alibaba) rent(ctx context.Context, devices map[string]string) error {
 		disks = append(disks, ecs.Disk{ID: id, Device: devices[id], Bytes: gibibyte, Made: true, Path: devices[id]})
 	}
 	instance := ecs.Instance{ID: aliyunInstance, Tags: map[string]string{port.TagOptIn: "true"}}
-	_, err := a.Rent(ctx, instance, aliyun.Spoken(a.world.sim), disks...)
+	agent := aliyun.Spoken(a.world.sim)
+	if a.world.schedule.Setup.Plugin {
+		instance.Role, agent = pluginRole, a.world.tooled(a.Tool(aliyunInstance, agent, a.world.tool(), false))
+	}
+	_, err := a.Rent(ctx, instance, agent, disks...)
 	return err
 }
 

@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -100,11 +99,7 @@ func (w *world) read(h *History) error {
 		}
 		h.Runs = append(h.Runs, r)
 	}
-	for id, s := range found {
-		if s.tags["quiesce:run"] == "" {
-			h.Violations = append(h.Violations, fmt.Sprintf("the snapshot %s carries no run's tag: %v", id, s.tags))
-		}
-	}
+	h.Violations = append(h.Violations, w.untagged(h, found)...)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/local/sim"
+	"github.com/quiesce/quiesce/shared/plugin"
 	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
 )
@@ -53,16 +54,17 @@ func (w *world) neverLeftFrozen(t *truth, say sayer) {
 		if x.open {
 			to = end
 		}
-		if x.run != "" && !x.guarded {
+		if x.run != "" && x.run != theTool && !x.guarded {
 			say("%s was frozen by %s before a guard stood behind it", x.mount, x.run)
 		}
 		switch {
 		case x.run == "" && x.open:
 			say("%s is frozen by somebody else, who took that back", x.mount)
-		case x.run == "" && x.by != "somebody else" && x.by != "power":
+		case x.run == "" && !slices.Contains([]string{"somebody else", "power", theTool}, x.by):
 			say("%s was frozen by somebody else at %s and thawed by %s", x.mount, stamp(x.from), x.by)
 		case x.run != "" && x.open:
 			say("%s is left frozen by %s", x.mount, x.run)
+		case x.run == theTool: // when it lets go by itself is its own
 		case x.run != "" && max(to-t.beneath(x, to, w)-x.from, 0) > deadline+tolerance && !w.forsaken(x.from, to, x.mount):
 			say("%s was frozen for %s by %s, past the deadline of %s", x.mount, to-x.from, x.run, deadline)
 		}
@@ -118,7 +120,14 @@ func (w *world) writesAgain(t *truth, h *History, say sayer) {
 	if off {
 		return // it went down with the machine
 	}
+	if w.schedule.Setup.Plugin && leftQuiesced(h) {
+		w.isAlarmed(h, say)
+		return
+	}
 	limit := 2*w.asked.Application.Limit() + time.Duration(w.asked.Freeze.DeadlineSeconds)*time.Second + sessions + releases
+	if w.schedule.Setup.Plugin {
+		limit = plugin.Limit + releases // the tool's command may take so long
+	}
 	end := time.Since(w.began)
 	for _, p := range t.pauses {
 		to := p.to
@@ -131,12 +140,10 @@ func (w *world) writesAgain(t *truth, h *History, say sayer) {
 	}
 	holders := w.ledger.Holders()
 	if len(holders) > 0 {
-		alarmed := slices.ContainsFunc(h.Runs, func(r *Ended) bool { return r.Alarms > 0 })
-		switch {
-		case !w.refusedRelease(h):
+		if w.refusedRelease(h) {
+			w.isAlarmed(h, say)
+		} else {
 			say("the application is held by %v in the end", holders)
-		case !alarmed && !w.busDown(h):
-			say("the application is held by %v in the end, and nobody was told", holders)
 		}
 		return
 	}
@@ -150,6 +157,13 @@ func (w *world) writesAgain(t *truth, h *History, say sayer) {
 	w.rest(3 * time.Second)
 	if after, _ := w.ledger.Last(w.life); after.N <= before.N {
 		say("the application does not write in the end")
+	}
+}
+
+// isAlarmed: who is to release the application was told that it is held.
+func (w *world) isAlarmed(h *History, say sayer) {
+	if holders := w.ledger.Holders(); len(holders) > 0 && !w.busDown(h) && !slices.ContainsFunc(h.Runs, func(r *Ended) bool { return r.Alarms > 0 }) {
+		say("the application is held by %v in the end, and nobody was told", holders)
 	}
 }
 
@@ -201,7 +215,7 @@ func (w *world) neverOverclaims(t *truth, r *Ended, say sayer) {
 	allowed := run.Consistency("")
 	var set *copied
 	for i, c := range t.copies {
-		if w.belongs(c, r) {
+		if w.belongs(c, r) && !w.spare(c, r) {
 			allowed, set = c.allows(r.ID, w), &t.copies[i]
 		}
 	}
@@ -286,16 +300,20 @@ func (w *world) mono(at time.Duration) int64 { return int64(time.Second) + int64
 // oneSet: at most one set is made for a run, whole, by one call, and whatever
 // there is of it is labelled or told of.
 func (w *world) oneSet(t *truth, r *Ended, say sayer) {
-	sets := 0
+	sets, n := 0, len(r.Tags)
 	for _, c := range t.copies {
-		if w.belongs(c, r) {
+		switch {
+		case !w.belongs(c, r):
+		case w.spare(c, r):
+			n -= len(c.set)
+		default:
 			sets++
 		}
 	}
-	if sets > 1 || len(r.Tags) > volumes {
-		say("%s made %d sets of %d snapshots", r.ID, sets, len(r.Tags))
+	if sets > 1 || n > volumes {
+		say("%s made %d sets of %d snapshots", r.ID, sets, n)
 	}
-	if n := len(r.Tags); n != 0 && n != volumes {
+	if n != 0 && n != volumes {
 		say("%s has %d snapshots of %d volumes", r.ID, n, volumes)
 	}
 	if r.Verdict != nil && r.Verdict.Outcome == run.OutcomeFailedClean {
@@ -307,10 +325,28 @@ func (w *world) oneSet(t *truth, r *Ended, say sayer) {
 	}
 }
 
+// untagged: every snapshot carries its run's tag. The provider's own tool puts
+// none on: the run does, as soon as it has heard of the set, and where it was
+// stopped before, or its tag step cannot write, the group's name is all there is.
+func (w *world) untagged(h *History, found map[string]snapshot) (list []string) {
+	if w.schedule.Setup.Plugin && slices.ContainsFunc(h.Runs, func(r *Ended) bool { return r.broken() || r.States[len(r.States)-1] == "FailedUnlabelled" }) {
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		if s := found[id]; s.tags["quiesce:run"] == "" {
+			list = append(list, fmt.Sprintf("the snapshot %s carries no run's tag: %v", id, s.tags))
+		}
+	}
+	return list
+}
+
+// broken tells that somebody or the execution's own time ended the run.
+func (r *Ended) broken() bool { return r.Status == "ABORTED" || r.Status == "TIMED_OUT" }
+
 // isTold: the end of a run is on the bus, and agrees with the run's own; or the
 // bus did not take it.
 func (w *world) isTold(h *History, r *Ended, say sayer) {
-	broken := r.Status == "ABORTED" || r.Status == "TIMED_OUT"
+	broken := r.broken()
 	if setup := w.schedule.Setup; w.busDown(h) || broken && (setup.Deaf || !setup.Cloud.sweeps()) {
 		return // the services' own events are best effort, and one cloud has none of an execution
 	}

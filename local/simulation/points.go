@@ -40,6 +40,8 @@ func Excused(s Setup, point string, kind fault.Kind) string {
 	switch {
 	case s.Cloud == Alibaba && kind == fault.AgentBusy:
 		return "its agent has no workers that others could take up"
+	case s.Plugin && slices.Contains([]fault.Kind{fault.KillHelper, fault.KillGuard, fault.DiskFull}, kind):
+		return "there is no helper"
 	case !s.Server && kind == fault.KillSession:
 		return "no session holds scripts"
 	case operation && kind == fault.Refuse && slices.Contains([]string{"frozen", "thawed", "copy"}, at):

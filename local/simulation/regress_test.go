@@ -50,6 +50,21 @@ var found = []struct {
 		setup: Setup{Server: true},
 		plan:  []string{"freeze/arm:kill-helper", "thaw/rescue:kill-helper"},
 	},
+	{
+		name:  "what the provider's tool has left is labelled though nobody could look after it",
+		setup: Setup{Cloud: Alibaba, Plugin: true},
+		plan:  []string{"watch-plugin/DescribeSnapshotGroups:deny"},
+	},
+	{
+		name:  "a part of a group that a list shows is not taken for the whole",
+		setup: Setup{Cloud: Alibaba, Plugin: true},
+		plan:  []string{"watch-plugin/DescribeSnapshotGroups:wrong-data"},
+	},
+	{
+		name:  "the second set of a command that came through twice is labelled",
+		setup: Setup{Cloud: Alibaba, Plugin: true},
+		plan:  []string{"start-plugin/RunCommand:duplicate"},
+	},
 }
 
 func TestFound(t *testing.T) {

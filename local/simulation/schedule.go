@@ -36,6 +36,7 @@ type Setup struct {
 	Name       string
 	Server     bool // the ledger is held by a server's lock, not by scripts
 	Bare       bool // nothing is quiesced
+	Plugin     bool // the set is taken by the provider's own tool
 	Unfrozen   bool // and no freeze asked for
 	Fail       bool // onFailure: fail
 	Deadline   int  // of the freeze, in seconds; 0: 60
@@ -73,7 +74,7 @@ var AlibabaSetups = func() []Setup {
 	for i := range all {
 		all[i].Cloud = Alibaba
 	}
-	return all
+	return append(all, Setup{Cloud: Alibaba, Name: "plugin", Plugin: true, Deadline: 15})
 }()
 
 // premise is what has gone wrong already in a setup, and at which steps and
@@ -126,6 +127,9 @@ func (s Setup) policy(pre, post string) policy.Policy {
 	if s.Fail {
 		p.OnFailure = policy.Fail
 	}
+	if s.Plugin {
+		p.Mode, p.RamRole = policy.Plugin, pluginRole
+	}
 	p.Completion.TimeoutMinutes = 60
 	return p
 }
@@ -138,6 +142,7 @@ func (s Setup) String() string {
 		}
 	}
 	add(s.Cloud != AWS, "%s", s.Cloud)
+	add(s.Plugin, "by the provider's own tool")
 	add(s.Server, "server")
 	add(s.Bare, "nothing to quiesce")
 	add(!s.Bare && !s.Server, "scripts")

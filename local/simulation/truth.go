@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 // epoch is one freeze of one filesystem, from when it stood to when it did not.
 type epoch struct {
 	mount    string
-	run      string // whose it is; empty: somebody else's
+	run      string // whose it is, or the tool's; empty: somebody else's
 	from, to time.Duration
 	open     bool // it stands still
 	by       string
@@ -53,7 +54,7 @@ func learn(events []sim.Event, mounts int) *truth {
 		case sim.Guarded:
 			guarded[e.Mount] = e.Run
 		case sim.Froze:
-			x := &epoch{mount: e.Mount, run: e.Run, from: e.At, open: true, guarded: guarded[e.Mount] == e.Run}
+			x := &epoch{mount: e.Mount, run: cmp.Or(e.Run, e.By), from: e.At, open: true, guarded: guarded[e.Mount] == e.Run}
 			stands[e.Mount] = x
 			t.epochs = append(t.epochs, x)
 		case sim.Thawed:
@@ -94,9 +95,32 @@ func learn(events []sim.Event, mounts int) *truth {
 	return t
 }
 
+// allowsTool is the most that may be said of a set that the provider's own tool
+// took: what that wrote on it. Where nobody got into its way it is true besides.
+func (c copied) allowsTool(w *world) run.Consistency {
+	said := w.said(c)
+	if !w.alone() {
+		return said
+	}
+	so, frozen := run.Crash, len(c.frozen) == volumes && c.on
+	switch {
+	case c.resting != nil && c.on && (frozen || w.schedule.Setup.Unfrozen):
+		so = run.Application
+	case frozen:
+		so = run.Filesystem
+	}
+	if so.Rank() < said.Rank() {
+		return so
+	}
+	return said
+}
+
 // allows is the most that may be said of a set: what was so at its point in
 // time, by the run's own doing. What a stranger holds, the run cannot prove.
 func (c copied) allows(runID string, w *world) run.Consistency {
+	if w.schedule.Setup.Plugin {
+		return c.allowsTool(w)
+	}
 	frozen := len(c.frozen) == volumes && c.on
 	for _, x := range c.frozen {
 		frozen = frozen && x.run == runID

@@ -61,6 +61,7 @@ type world struct {
 
 	mu     sync.Mutex
 	events []sim.Event
+	wrote  map[string]string // by the provider's own tool, on snapshots
 	struck []line
 	off    bool // the machine was turned off at some time
 	stop   context.CancelFunc
@@ -69,7 +70,7 @@ type world struct {
 }
 
 func newWorld(site *Site, s Schedule) (*world, error) {
-	w := &world{schedule: s, dice: rand.New(rand.NewPCG(s.Seed, 7)), began: time.Now(), of: map[string]string{}}
+	w := &world{schedule: s, dice: rand.New(rand.NewPCG(s.Seed, 7)), began: time.Now(), of: map[string]string{}, wrote: map[string]string{}}
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.skew.Store(int64(s.Setup.Skew))
 	w.plan = &fault.Plan{Slowness: s.Slowness, Lateness: s.Lateness, Notice: w.follow}

@@ -15,6 +15,10 @@ type Plugin interface {
 	// empty; nil if there is none. Codes: AccessDenied, Throttled, Unavailable.
 	Group(ctx context.Context, id, instanceID, name string) (*Group, error)
 
+	// Named lists the groups of an instance that carry the name, in any order;
+	// one that was just made may be missing. Codes: those of Group.
+	Named(ctx context.Context, instanceID, name string) ([]Group, error)
+
 	// Role names the RAM role that is attached to the instance, empty for
 	// none. Codes: those of Group.
 	Role(ctx context.Context, instanceID string) (string, error)

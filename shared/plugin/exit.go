@@ -111,6 +111,9 @@ func Group(output string) (id, said string) {
 	return id, said
 }
 
+// WindowsApp is how the plug-in for Windows spells cloud.TagApp.
+const WindowsApp = "APPConsistent"
+
 // Label is what the plug-in wrote on one snapshot. Its pages spell the tags in
 // more than one way.
 func Label(tags map[string]string) (app, fs bool) {

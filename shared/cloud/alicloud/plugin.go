@@ -1,6 +1,7 @@
 package alicloud
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"maps"
@@ -48,20 +49,14 @@ func (p *Provider) Run(ctx context.Context, s cloud.Shell) (string, error) {
 }
 
 // Group reads one group with what is written on each of its members: their own
-// tags, which a list of groups need not show.
+// tags, which a list of groups need not show. Of several of one name it is the
+// last.
 func (p *Provider) Group(ctx context.Context, id, instanceID, name string) (*cloud.Group, error) {
-	groups, err := p.groups(ctx, func(r *ecs.DescribeSnapshotGroupsRequest) {
-		if id != "" {
-			r.SnapshotGroupId = &[]string{id}
-			return
-		}
-		r.InstanceId, r.Name = instanceID, name
-	})
-	groups = slices.DeleteFunc(groups, func(g ecs.SnapshotGroup) bool { return id == "" && g.Name != name })
-	if err != nil || len(groups) == 0 {
-		return nil, translate(err, "look for the group %s%s", id, name)
+	found, err := p.look(ctx, id, instanceID, name)
+	if err != nil || len(found) == 0 {
+		return nil, err
 	}
-	g := groups[len(groups)-1]
+	g := found[len(found)-1]
 	members := membersOf(g)
 	ids := make([]string, len(members))
 	for i, m := range members {
@@ -78,16 +73,48 @@ func (p *Provider) Group(ctx context.Context, id, instanceID, name string) (*clo
 	for _, s := range seen {
 		own[s.SnapshotId] = s
 	}
-	found := &cloud.Group{ID: g.SnapshotGroupId}
-	for i, m := range members {
-		tags := tagMap(g.Snapshots.Snapshot[i].Tags.Tag)
+	group := shown(g)
+	for i, m := range group.Members {
 		if s, ok := own[m.ID]; ok {
-			maps.Copy(tags, tagMap(s.Tags.Tag))
-			m.State, m.Progress = state(s.Status), s.Progress
+			maps.Copy(m.Tags, tagMap(s.Tags.Tag))
+			group.Members[i].State, group.Members[i].Progress = state(s.Status), s.Progress
 		}
-		found.Members = append(found.Members, cloud.TaggedSnapshot{Snapshot: m, Tags: tags, StartedAt: moment(g.CreationTime)})
 	}
-	return found, nil
+	return &group, nil
+}
+
+// Named lists the groups of an instance that carry the name.
+func (p *Provider) Named(ctx context.Context, instanceID, name string) ([]cloud.Group, error) {
+	found, err := p.look(ctx, "", instanceID, name)
+	groups := make([]cloud.Group, len(found))
+	for i, g := range found {
+		groups[i] = shown(g)
+	}
+	return groups, err
+}
+
+// look lists groups by the id, or by the name where that is empty.
+func (p *Provider) look(ctx context.Context, id, instanceID, name string) ([]ecs.SnapshotGroup, error) {
+	groups, err := p.groups(ctx, func(r *ecs.DescribeSnapshotGroupsRequest) {
+		if id != "" {
+			r.SnapshotGroupId = &[]string{id}
+			return
+		}
+		r.InstanceId, r.Name = instanceID, name
+	})
+	groups = slices.DeleteFunc(groups, func(g ecs.SnapshotGroup) bool { return id == "" && g.Name != name })
+	return groups, translate(err, "look for the group %s", cmp.Or(id, name))
+}
+
+// shown is a group as a list of groups shows it.
+func shown(g ecs.SnapshotGroup) cloud.Group {
+	group := cloud.Group{ID: g.SnapshotGroupId}
+	for i, m := range membersOf(g) {
+		group.Members = append(group.Members, cloud.TaggedSnapshot{
+			Snapshot: m, Tags: tagMap(g.Snapshots.Snapshot[i].Tags.Tag), StartedAt: moment(g.CreationTime),
+		})
+	}
+	return group
 }
 
 // Role asks for the RAM role that the instance has.
