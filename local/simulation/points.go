@@ -32,6 +32,24 @@ func Singles(h *History) (all []fault.Fault) {
 	return all
 }
 
+// Sparingly are the singles of several histories: every one once, in the first
+// history that offers it, and of those that others offer again each n-th.
+func Sparingly(calm []*History, n int) (all []Schedule) {
+	seen, again := map[fault.Fault]bool{}, 0
+	for _, h := range calm {
+		for _, f := range Singles(h) {
+			if seen[f] {
+				if again++; again%n != 0 {
+					continue
+				}
+			}
+			seen[f] = true
+			all = append(all, Schedule{Seed: uint64(len(all) + 1), Setup: h.Schedule.Setup, Faults: []fault.Fault{f}})
+		}
+	}
+	return all
+}
+
 // Excused tells why a kind cannot happen at a point, or would be another one
 // there; empty if it can.
 func Excused(s Setup, point string, kind fault.Kind) string {

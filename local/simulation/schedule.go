@@ -68,9 +68,10 @@ var Setups = []Setup{
 	{Name: "given up", Deadline: 20},
 }
 
-// AlibabaSetups are the same in an account of the other cloud.
+// AlibabaSetups are the same in an account of the other cloud, which gives a
+// command up by itself before anybody here does; and the provider's own tool.
 var AlibabaSetups = func() []Setup {
-	all := slices.Clone(Setups)
+	all := slices.DeleteFunc(slices.Clone(Setups), func(s Setup) bool { return s.Name == "given up" })
 	for i := range all {
 		all[i].Cloud = Alibaba
 	}
