@@ -130,7 +130,11 @@ func (f *FNF) start(_ context.Context, p rpc.Params) (map[string]any, error) {
 	} else if _, err := f.arn(p); err == nil {
 		return nil, engine.ErrExists
 	}
-	x, err := f.engine.Start(p.Text("FlowName"), name, json.RawMessage(p.Text("Input")))
+	input := p.Text("Input")
+	if input != "" && json.Unmarshal([]byte(input), &map[string]any{}) != nil {
+		return nil, engine.ErrInput
+	}
+	x, err := f.engine.Start(p.Text("FlowName"), name, json.RawMessage(input))
 	if err != nil {
 		return nil, err
 	}
