@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -150,7 +151,11 @@ func (c *fakeCloud) Snapshots(_ context.Context, ids []string) ([]run.Snapshot, 
 func (c *fakeCloud) TagSnapshots(_ context.Context, ids []string, tags map[string]string) error {
 	c.called("TagSnapshots")
 	for _, id := range ids {
-		c.tags[id] = tags
+		c.tags[id] = maps.Clone(c.tags[id]) // tags are added to those that are there
+		if c.tags[id] == nil {
+			c.tags[id] = map[string]string{}
+		}
+		maps.Copy(c.tags[id], tags)
 	}
 	return nil
 }

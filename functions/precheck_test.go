@@ -38,6 +38,9 @@ func TestPrecheckPlansFromAnInstanceIdAlone(t *testing.T) {
 	if len(got.Filesystems) != 2 || got.Filesystems[0].Mount != "/data" || got.Filesystems[1].Mount != "/log" {
 		t.Errorf("filesystems %+v", got.Filesystems)
 	}
+	if a, b := got.Volumes[0].Mounts, got.Volumes[1].Mounts; a != "xfs:/data" || b != "ext4:/log" {
+		t.Errorf("mounted %q, %q", a, b)
+	}
 	if got.Policy.Freeze.DeadlineSeconds != 60 || got.Policy.Name != "default" {
 		t.Errorf("the defaults are not written back: %+v", got.Policy)
 	}

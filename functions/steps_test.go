@@ -304,6 +304,18 @@ func TestTag(t *testing.T) {
 			}
 		})
 	}
+	t.Run("each snapshot tells where its volume was mounted", func(t *testing.T) {
+		c := newCloud()
+		in := state()
+		in.Plan.Volumes = []run.Volume{{ID: "vol-0aaaaaaaa", Mounts: "ext4:/data"}, {ID: "vol-0bbbbbbbb"}}
+		got, err := do[run.Verdict](t, c, "tag", in)
+		if err != nil || c.tags["snap-1"][cloud.TagMounts] != "ext4:/data" || c.tags["snap-1"][cloud.TagConsistency] != string(got.Consistency) {
+			t.Errorf("tags %v, %v", c.tags, err)
+		}
+		if _, told := c.tags["snap-2"][cloud.TagMounts]; told {
+			t.Errorf("tags %v", c.tags)
+		}
+	})
 	t.Run("snapshots that a lost call left are labelled as none", func(t *testing.T) {
 		c := newCloud()
 		c.findSet = func() ([]cloud.TaggedSnapshot, error) {

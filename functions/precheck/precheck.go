@@ -44,8 +44,11 @@ const (
 	maxPolicy = 48 << 10
 	maxPlan   = 112 << 10
 
+	maxTag = 255 // characters of a tag's value, on Alibaba Cloud fewer
+
 	maxFlowPolicy = 10 << 10
 	maxFlowPlan   = 24 << 10
+	maxFlowTag    = 128
 )
 
 var (
@@ -297,10 +300,14 @@ func filesystems(plan *run.Plan, instance cloud.Instance, mounts []protocol.Moun
 		asked[m] = true
 	}
 	used := map[string]bool{}
+	places := map[string][]protocol.Place{}
 	for _, m := range mounts {
 		var inside, outside []string
 		for _, id := range where.Volumes(m) {
 			used[id] = true
+			if m.On == "" {
+				places[id] = append(places[id], protocol.Place{Part: m.Part, Type: m.Type, Path: m.Mount})
+			}
 			if in[id] {
 				inside = append(inside, id)
 			} else {
@@ -335,7 +342,12 @@ func filesystems(plan *run.Plan, instance cloud.Instance, mounts []protocol.Moun
 	for m := range asked {
 		return fault.Input("policy.freeze.mounts", "names %s, where nothing is mounted that can be frozen", m)
 	}
-	for _, v := range plan.Volumes {
+	most := maxTag
+	if plan.Target.Provider == run.Aliyun {
+		most = maxFlowTag
+	}
+	for i, v := range plan.Volumes {
+		plan.Volumes[i].Mounts = atlas.PlacesTag(places[v.ID], most)
 		if !used[v.ID] {
 			plan.Warnings = append(plan.Warnings, fmt.Sprintf("%s holds no mounted filesystem", v.ID))
 		}

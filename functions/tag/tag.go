@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/quiesce/quiesce/events"
@@ -158,6 +159,9 @@ func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, erro
 	if err := write(ctx, c, s, v.SnapshotIDs, v.Consistency, v); err != nil {
 		return 0, err
 	}
+	if err := located(ctx, c, s); err != nil {
+		return 0, err
+	}
 	left, err := strays(ctx, c, s)
 	if err == nil {
 		err = write(ctx, c, s, left, "", v)
@@ -191,6 +195,30 @@ func write(ctx context.Context, c Cloud, s run.State, ids []string, consistency 
 		cloud.TagFs:          boolTag(consistency.Rank() >= run.Filesystem.Rank() && s.Plan.Policy.Freeze.Enabled),
 	})
 	return c.TagSnapshots(ctx, ids, tags)
+}
+
+// located notes on each snapshot where its volume was mounted, for a restore on
+// a machine that has never seen it.
+func located(ctx context.Context, c Cloud, s run.State) error {
+	if s.Set == nil {
+		return nil
+	}
+	mounts := map[string]string{}
+	for _, v := range s.Plan.Volumes {
+		mounts[v.ID] = v.Mounts
+	}
+	same := map[string][]string{}
+	for _, m := range s.Set.Snapshots {
+		if at := mounts[m.VolumeID]; at != "" {
+			same[at] = append(same[at], m.ID)
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(same)) {
+		if err := c.TagSnapshots(ctx, same[at], map[string]string{cloud.TagMounts: at}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func boolTag(b bool) string {

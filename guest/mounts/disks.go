@@ -24,9 +24,9 @@ type Device struct {
 func Devices(root string) []Device {
 	s := sys{root}
 	var all []Device
-	for _, name := range s.list("sys/block") {
-		dir, err := filepath.EvalSymlinks(filepath.Join(root, "sys/block", name))
-		if err != nil || s.read(dir, "size") == "0" {
+	for _, name := range s.list("sys/class/block") {
+		dir, err := filepath.EvalSymlinks(filepath.Join(root, "sys/class/block", name))
+		if err != nil || s.read(dir, "size") == "0" || s.read(dir, "partition") != "" {
 			continue
 		}
 		d := s.device(dir)

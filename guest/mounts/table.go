@@ -133,6 +133,9 @@ func (m *Mount) resolve(s sys, source string) {
 	if strings.HasPrefix(m.Device, "0:") {
 		m.Devices = s.members(source)
 	}
+	if len(m.Devices) > 0 {
+		m.Part = s.part(s.dir(m.Devices[0]))
+	}
 	m.Disks = []protocol.Disk{}
 	for _, d := range m.Devices {
 		for _, l := range s.leaves(d) {

@@ -43,6 +43,32 @@ func line(m Mount) string {
 	return s
 }
 
+// A filesystem is known again on a copy of its disks by what part of them it is.
+func TestPart(t *testing.T) {
+	r := newTree(t)
+	r.nvme("nvme1n1", "259:2", "vol0b")
+	r.partition("nvme1n1p3", "259:5", "nvme1n1")
+	r.nvme("nvme2n1", "259:3", "vol0c")
+	r.stacked("dm-0", "252:0", "vg-data", "nvme2n1")
+	r.xen("xvdf", "202:80")
+	r.mount("30 22 259:5 / /a rw - xfs /dev/nvme1n1p3 rw", "31 22 252:0 / /b rw - xfs /dev/mapper/vg-data rw", "32 22 202:80 / /c rw - ext4 /dev/xvdf rw")
+	got := map[string]string{}
+	for _, m := range r.read().Mounts {
+		got[m.Mount.Mount] = m.Part
+	}
+	if got["/a"] != "1" || got["/b"] != "vg-data" || got["/c"] != "" || len(got) != 3 {
+		t.Errorf("got %v", got)
+	}
+	for i, d := range Devices(r.root) {
+		if d.Name != []string{"dm-0", "nvme1n1", "nvme2n1", "xvdf"}[i] {
+			t.Errorf("got %s", d.Name)
+		}
+		if d.Name == "nvme1n1" && (d.Serial != "vol0b" || len(d.Parts) != 1 || d.Parts[0].Part != "1" || d.Parts[0].Number != "259:5") {
+			t.Errorf("got %+v", d)
+		}
+	}
+}
+
 const rootIs = "/ 259:1 ext4 depth 0 on nvme0n1=vol0aaaaaaaaaaaaaaaa refused: it is the root filesystem"
 
 func TestRead(t *testing.T) {

@@ -43,7 +43,7 @@ func (m *machine) tool(_ context.Context, name string, args ...string) (said, er
 
 // disk adds a whole NVMe disk to the tree.
 func (m *machine) disk(name, number, serial string, holders ...string) {
-	dir := filepath.Join(m.root, "sys/block", name)
+	dir := filepath.Join(m.root, "sys/class/block", name)
 	for path, text := range map[string]string{"dev": number, "size": "2097152", "device/serial": serial + "  "} {
 		m.write(filepath.Join(dir, path), text)
 	}

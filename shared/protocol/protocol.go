@@ -185,6 +185,7 @@ type Mount struct {
 	Mount    string   `json:"mount"`
 	Device   string   `json:"device"`
 	Type     string   `json:"type"`
+	Part     string   `json:"part,omitempty"` // which of a disk's: as Place has it
 	ReadOnly bool     `json:"readOnly,omitempty"`
 	Depth    int      `json:"depth"`
 	On       string   `json:"on,omitempty"` // the mount that holds its loop device's file

@@ -119,6 +119,7 @@ type Volume struct {
 	Device  string   `json:"device"`            // as the provider attaches it
 	Serials []string `json:"serials,omitempty"` // what the machine may see as its serial number
 	SizeGiB int32    `json:"sizeGiB"`
+	Mounts  string   `json:"mounts,omitempty"` // where its filesystems are mounted, as the tag cloud.TagMounts has it
 }
 
 // Helper pins the binary on the instance.
