@@ -3,11 +3,13 @@
 package recovery
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
@@ -162,6 +164,63 @@ func TestRealCrash(t *testing.T) {
 	q.Keep = false
 	l.ask(protocol.Recover, q, "")
 	same()
+}
+
+// fake finds its data by a mark, and reports what it sees of it.
+type fake struct {
+	copy application.Copy
+	seen string
+}
+
+func (f *fake) Find(folder string) bool {
+	_, err := os.Stat(folder + "/mark")
+	return err == nil
+}
+
+func (f *fake) Recover(_ context.Context, c application.Copy) (protocol.SecondServer, error) {
+	text, err := os.ReadFile(c.Data + "/mark")
+	f.copy, f.seen = c, string(text)
+	return protocol.SecondServer{Kind: "fake", Started: true}, err
+}
+
+// Data on the volume of the system itself: the folder alone is laid over the
+// machine's own, whose programs are used. What the copy does not have is not
+// taken from the machine.
+func TestRealDataOnTheRoot(t *testing.T) {
+	l := newLab(t)
+	f := &fake{}
+	l.Recoverers = map[string]application.Recoverer{"fake": f}
+	file, mount := l.original("ext4", "root", 64<<20)
+	data := l.dir + "/srv/db"
+	must(t, os.MkdirAll(mount+data, 0o755))
+	must(t, os.MkdirAll(data, 0o755))
+	write(t, mount+data+"/mark", "of the copy")
+	write(t, data+"/mark", "of the machine")
+	must(t, os.MkdirAll(l.dir+"/own", 0o755))
+	write(t, l.dir+"/own/mark", "of the machine")
+	sync(t, mount)
+	q := l.request(l.restored(l.copy(file), "vol-a", protocol.Place{Type: "ext4", Path: "/"}))
+	q.Application.Kind = "fake"
+	same := l.untouched()
+	for _, named := range []string{"", data} {
+		q.Data = named
+		reply := l.ask(protocol.Recover, q, "").Recover
+		if f.copy.Data != data || f.seen != "of the copy" || len(reply.Problems) > 0 {
+			t.Errorf("data %q: got %q of %q, %v", named, f.seen, f.copy.Data, reply.Problems)
+		}
+		l.ask(protocol.Unmount, nil, "")
+		same()
+	}
+	for _, c := range []struct{ data, want string }{{l.dir + "/own", "lies on no copy"}, {l.dir + "/srv", "is no data folder"}} {
+		q.Data = c.data
+		if got := strings.Join(l.ask(protocol.Recover, q, "").Recover.Problems, ""); !strings.Contains(got, c.want) {
+			t.Errorf("data %q: got %q, want %q", c.data, got, c.want)
+		}
+		l.ask(protocol.Unmount, nil, "")
+	}
+	if got := read(t, data+"/mark"); got != "of the machine" {
+		t.Errorf("the machine has %q", got)
+	}
 }
 
 func TestRealInUse(t *testing.T) {

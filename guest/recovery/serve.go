@@ -233,7 +233,7 @@ func (w *work) script(ctx context.Context, room, socket string) error {
 	if socket != "" {
 		env = append(env, "QUIESCE_SOCKET="+socket)
 	}
-	res, err := w.Scripts.Run(ctx, script.Call{Path: w.req.Check, RunID: w.run, Stage: "check", Timeout: limit, Output: output, Env: env})
+	res, err := w.Scripts.Run(ctx, script.Call{Path: w.req.Check, RunID: w.run, Stage: "check", Timeout: limit, Output: output, Env: env, Alone: true})
 	if fault.CodeOf(err) == fault.ScriptUnsafe {
 		return &fault.Error{Code: fault.ScriptUnsafe, Field: "recover.check", Message: err.Error()}
 	}

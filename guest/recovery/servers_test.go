@@ -159,6 +159,15 @@ func TestRealPostgreSQL(t *testing.T) {
 		t.Errorf("got the notes %q", r.Notes)
 	}
 	s.verdict(ask(s.copies(kinds, func(a, _ string) { spoil(t, a+"/data/"+file) })), "invalid page")
+	kept := ask(s.copies(kinds, nil))
+	kept.Keep = true
+	if r := s.ask(protocol.Recover, kept, "").Recover; !r.Server.Started || len(r.Problems) > 0 {
+		t.Errorf("kept: %+v", r)
+	}
+	if control := sh(t, postgres.Find()+"/pg_controldata", "-D", kept.At+server.Data); !strings.Contains(control, "shut down") {
+		t.Errorf("the kept cluster was not stopped:\n%s", control)
+	}
+	s.ask(protocol.Unmount, nil, "")
 	s.verdict(ask(s.copies(kinds, func(_, b string) { must(t, os.RemoveAll(b+"/space")) })), "lies on no copy")
 	s.verdict(ask(s.copies(kinds, func(_, b string) { must(t, os.Remove(found(t, b+"/space/PG_*/*/"+filepath.Base(far)))) })), "could not open file")
 	s.verdict(ask(s.copies(kinds, func(a, _ string) { must(t, os.Truncate(a+"/data/global/pg_control", 0)) })), "pg_controldata")

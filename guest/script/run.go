@@ -25,6 +25,7 @@ type Call struct {
 	Timeout time.Duration
 	Output  string // file that keeps the output's beginning
 	Env     []string
+	Alone   bool // nothing that it starts outlives it, or this process
 }
 
 // Run checks the script and runs it. When it does not end in time, or ctx
@@ -48,6 +49,9 @@ func (r Rules) Run(ctx context.Context, c Call) (protocol.ScriptResult, error) {
 		fmt.Sprintf("QUIESCE_TIMEOUT_SECONDS=%d", int(c.Timeout.Seconds())),
 	}, c.Env...)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if c.Alone {
+		alone(cmd.SysProcAttr)
+	}
 	began := time.Now()
 	err = cmd.Start()
 	out.Close()

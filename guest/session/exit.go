@@ -26,7 +26,10 @@ var ofApplication = map[fault.Code]bool{
 
 // ExitCode is the command's exit code for a reply.
 func ExitCode(r protocol.Reply) int {
-	if r.Error == nil {
+	switch {
+	case r.Error == nil && r.Recover != nil && len(r.Recover.Problems) > 0:
+		return ExitFailed
+	case r.Error == nil:
 		return ExitDone
 	}
 	switch {
