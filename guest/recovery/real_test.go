@@ -61,6 +61,22 @@ func TestRealBesideTheOriginal(t *testing.T) {
 	}
 }
 
+// A btrfs with a log that nobody has replayed is not given another fsid, which
+// would lose the log, and is not mounted beside its original.
+func TestRealBtrfsWithALog(t *testing.T) {
+	l := newLab(t)
+	file, mount := l.original("btrfs", "data", 320<<20)
+	sync(t, mount)
+	write(t, mount+"/late", "fsynced")
+	q := l.request(l.restored(l.copy(file), "vol-a", protocol.Place{Type: "btrfs", Path: "/data"}))
+	same := l.untouched()
+	reply := l.ask(protocol.Recover, q, "").Recover
+	if got := strings.Join(reply.Problems, "\n"); !strings.Contains(got, "log that no mount has replayed") || reply.Filesystems[0].Mount != "" {
+		t.Errorf("got %q, %+v", got, reply.Filesystems)
+	}
+	same()
+}
+
 // Disks with several filesystems, and with what is none, mounted where asked.
 func TestRealPlaces(t *testing.T) {
 	l := newLab(t)

@@ -180,6 +180,64 @@ func TestRealPostgreSQL(t *testing.T) {
 	}
 }
 
+// A backup's label is put into place where the cluster knows its archive, and
+// brings it to the end of the backup.
+func TestRealBackupLabel(t *testing.T) {
+	if why := postgres.Missing(); why != "" {
+		t.Skip("SKIP needs " + why)
+	}
+	kinds := [2]string{"ext4", "ext4"}
+	s := newStand(t, kinds)
+	s.Recoverers = map[string]application.Recoverer{"postgresql": postgresql.Recoverer{}}
+	server := &postgres.Server{Bin: postgres.Find(), Data: s.mounts[0] + "/data", Dir: s.dir + "/run", Settings: []string{"shared_buffers=16MB", "max_connections=20"}}
+	must(t, server.Init(t.Context()))
+	archive := s.dir + "/archive"
+	must(t, server.GiveFolder(archive))
+	write(t, server.Data+"/postgresql.auto.conf", "restore_command = 'cp "+archive+"/%f %p' # ''quoted''\narchive_command = 'touch "+archive+"/wrong'\n")
+	must(t, server.Start(t.Context()))
+	t.Cleanup(func() { must(t, server.Stop(context.WithoutCancel(t.Context()))) })
+	must(t, server.Admit(t.Context()))
+	must(t, server.GiveFolder(s.mounts[1]+"/space"))
+	must(t, server.Exec(t.Context(), "CREATE TABLESPACE far LOCATION '"+s.mounts[1]+"/space'"))
+	must(t, server.Exec(t.Context(), "CREATE TABLE t TABLESPACE far AS SELECT n FROM generate_series(1, 100) n"))
+	hold, err := postgresql.New(protocol.Application{Socket: server.Socket(), Mode: postgresql.Backup}, nil)
+	must(t, err)
+	_, err = hold.Quiesce(t.Context())
+	must(t, err)
+	disks, again := s.copies(kinds, nil), s.copies(kinds, nil)
+	must(t, server.Exec(t.Context(), "INSERT INTO t VALUES (101)"))
+	files, err := hold.Release(t.Context())
+	must(t, err)
+	must(t, server.Exec(t.Context(), "INSERT INTO t VALUES (102)"))
+	must(t, server.Exec(t.Context(), "SELECT pg_switch_wal()"))
+	segments, err := filepath.Glob(server.Data + "/pg_wal/0*")
+	must(t, err)
+	for _, segment := range segments {
+		sh(t, "cp", segment, archive)
+		must(t, os.Chmod(archive+"/"+filepath.Base(segment), 0o644))
+	}
+	check := s.dir + "/check"
+	write(t, check, "#!/bin/sh\n"+postgres.Find()+"/psql -X -At -h $(dirname $QUIESCE_SOCKET) -U postgres -c 'SELECT max(n) FROM t' postgres\n")
+	must(t, os.Chmod(check, 0o755))
+	q := s.request(disks...)
+	q.Application.Kind, q.Files, q.Check = "postgresql", files, check
+	if files["tablespace_map"] == "" {
+		t.Errorf("the backup left %v", files)
+	}
+	reply := s.verdict(q, "")
+	if c := reply.Script; c == nil || c.Output != "101" || !strings.Contains(reply.Server.Checked, "pg_amcheck") || len(reply.Notes) != 1 || !strings.Contains(reply.Notes[0], "up to the end of the backup") {
+		t.Errorf("got %+v, notes %q", c, reply.Notes)
+	}
+	if _, err := os.Stat(archive + "/wrong"); err == nil {
+		t.Error("the second server archived")
+	}
+	for _, segment := range segments {
+		os.Remove(archive + "/" + filepath.Base(segment))
+	}
+	q.Disks = again
+	s.verdict(q, "does not start")
+}
+
 // MariaDB with its logs on a second volume: the second server finds them.
 func TestRealMariaDB(t *testing.T) {
 	if why := maria.Missing(); why != "" {
@@ -189,6 +247,7 @@ func TestRealMariaDB(t *testing.T) {
 	s := newStand(t, kinds)
 	s.Recoverers = map[string]application.Recoverer{"mariadb": mariadb.Recoverer()}
 	server := maria.New(database.Brief)
+	server.Args = append(server.Args, "--log-bin=binlog", "--server-id=7")
 	room := s.dir + "/run"
 	must(t, os.Mkdir(room, 0o700))
 	must(t, server.Start(t.Context(), database.Place{Folders: s.mounts[:], Room: room}))

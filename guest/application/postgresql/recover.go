@@ -224,7 +224,7 @@ func (s *second) label() (settings []string, err error) {
 		}
 	}
 	s.c.Note("the cluster recovers by its backup_label and restore_command, up to the end of the backup")
-	return []string{"restore_command=" + command, "recovery_target=immediate", "recovery_target_action=promote"}, nil
+	return []string{"restore_command=" + command, "recovery_target=immediate", "recovery_target_action=promote", "hot_standby=off"}, nil
 }
 
 // put writes a file of the server's account.
