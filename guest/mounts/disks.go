@@ -14,8 +14,11 @@ import (
 type Device struct {
 	protocol.Disk
 	Number  string // major:minor
-	Part    string // a partition's number
+	Part    string // as protocol.Place has it
+	LVM     bool   // one of the logical volume manager's
+	Array   bool   // one of md
 	Holders []string
+	Below   []string // the devices that it is made of
 	Parts   []Device
 }
 
@@ -46,9 +49,14 @@ func Devices(root string) []Device {
 func (s sys) device(dir string) Device {
 	d := Device{Number: s.number(dir), Part: s.part(dir)}
 	d.Name = strings.ReplaceAll(filepath.Base(dir), "!", "/")
-	holders, _ := os.ReadDir(filepath.Join(dir, "holders"))
-	for _, h := range holders {
-		d.Holders = append(d.Holders, h.Name())
+	d.LVM = strings.HasPrefix(s.read(dir, "dm/uuid"), "LVM-")
+	_, err := os.Stat(filepath.Join(dir, "md"))
+	d.Array = err == nil
+	for folder, list := range map[string]*[]string{"holders": &d.Holders, "slaves": &d.Below} {
+		entries, _ := os.ReadDir(filepath.Join(dir, folder))
+		for _, e := range entries {
+			*list = append(*list, e.Name())
+		}
 	}
 	return d
 }
@@ -71,9 +79,9 @@ func (s sys) part(dir string) string {
 // List is every mount that a thread sees, in the order in which it was made.
 type List []Point
 
-// Point is one mount: Device is its superblock's number, Root what of the
-// filesystem is mounted.
-type Point struct{ Path, Device, Source, Type, Root string }
+// Point is one mount: Device is its superblock's number, Options are those of
+// the mount alone.
+type Point struct{ Path, Device, Source, Type, Options string }
 
 // ReadList reads what a process or thread sees, "thread-self" for this one.
 func ReadList(root, pid string) (List, error) {
@@ -88,7 +96,7 @@ func ReadList(root, pid string) (List, error) {
 	}
 	list := make(List, len(all))
 	for i, e := range all {
-		list[i] = Point{e.point, e.device, e.source, e.kind, e.root}
+		list[i] = Point{e.point, e.device, e.source, e.kind, e.options}
 	}
 	return list, nil
 }

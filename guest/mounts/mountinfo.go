@@ -20,6 +20,7 @@ type entry struct {
 	root     string // what of the filesystem is mounted
 	point    string
 	readOnly bool // this mount
+	options  string
 	kind     string
 	source   string
 	superRO  bool // the superblock
@@ -46,7 +47,7 @@ func parse(r io.Reader) ([]entry, error) {
 		parent, _ := strconv.Atoi(f[1])
 		out = append(out, entry{
 			id: id, parent: parent, device: f[2], root: unescape(f[3]), point: unescape(f[4]),
-			readOnly: option(f[5], "ro"), kind: f[dash+1], source: unescape(f[dash+2]), superRO: option(f[dash+3], "ro"),
+			readOnly: option(f[5], "ro"), options: f[5], kind: f[dash+1], source: unescape(f[dash+2]), superRO: option(f[dash+3], "ro"),
 		})
 	}
 	return out, lines.Err()

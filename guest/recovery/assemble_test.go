@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/guest/linux"
+	"github.com/quiesce/quiesce/guest/mounts"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
@@ -178,16 +179,52 @@ func TestArray(t *testing.T) {
 	}
 }
 
-// What a machine has assembled by itself is not taken from it, and what nobody
-// may read is told of.
+// What a machine has assembled of the disks by itself is taken apart from the
+// top, unless somebody uses it or it is not of these disks alone.
+func TestRelease(t *testing.T) {
+	for name, c := range map[string]struct {
+		with func(*machine)
+		want string
+	}{
+		"a logical volume on an array": {func(*machine) {}, ""},
+		"mounted": {func(m *machine) {
+			m.write(filepath.Join(m.root, "proc/thread-self/mountinfo"), "30 22 252:9 / /srv rw - xfs /dev/mapper/vg-db rw")
+		}, "mounted at /srv"},
+		"an unlocked container": {func(m *machine) { m.write(filepath.Join(m.root, "sys/class/block/dm-0/dm/uuid"), "CRYPT-LUKS2-0815") }, "not by the machine"},
+		"of another disk too": {func(m *machine) {
+			m.disk("nvme9n1", "259:9", "vol09")
+			m.write(filepath.Join(m.root, "sys/class/block/md127/slaves/nvme9n1"), "")
+		}, "nvme9n1, which is not of the set"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.disk("nvme2n1", "259:2", "vol0c", "md127")
+			m.disk("nvme3n1", "259:3", "vol0d", "md127")
+			m.disk("md127", "9:127", "", "dm-0")
+			m.disk("dm-0", "252:9", "")
+			for path, text := range map[string]string{"md127/md/level": "raid1", "md127/slaves/nvme2n1": "", "md127/slaves/nvme3n1": "",
+				"dm-0/slaves/md127": "", "dm-0/dm/name": "vg-db", "dm-0/dm/uuid": "LVM-fB2yQx9p"} {
+				m.write(filepath.Join(m.root, "sys/class/block", path), text)
+			}
+			w := m.work(&protocol.RecoverRequest{Disks: []protocol.RestoredDisk{{ID: "vol-0c", Serials: []string{"vol0c"}}, {ID: "vol-0d", Serials: []string{"vol0d"}}}})
+			c.with(m)
+			m.said["dmsetup remove vg-db"], m.said["mdadm --stop /dev/md127"] = said{}, said{}
+			found, _, err := match(mounts.Devices(m.root), w.req.Disks)
+			must(t, err)
+			err = w.release(t.Context(), found)
+			switch asked := strings.Join(m.asked, ", "); {
+			case c.want == "" && (err != nil || asked != "dmsetup remove vg-db, mdadm --stop /dev/md127"):
+				t.Errorf("got %v, asked %s", err, asked)
+			case c.want != "" && (fault.CodeOf(err) != fault.RestoreRefused || !strings.Contains(err.Error(), c.want) || asked != ""):
+				t.Errorf("got %v, want %s, asked %s", err, c.want, asked)
+			}
+		})
+	}
+}
+
+// What nobody may read is told of and not touched.
 func TestWhatIsLeft(t *testing.T) {
 	m := newMachine(t)
-	m.disk("nvme2n1", "259:2", "vol0c", "md127")
-	w := m.work(&protocol.RecoverRequest{Disks: []protocol.RestoredDisk{{ID: "vol-0c", Origin: "vol-a", Serials: []string{"vol0c"}}}})
-	if err := w.find(t.Context()); fault.CodeOf(err) != fault.RestoreRefused || !strings.Contains(err.Error(), "md127") {
-		t.Errorf("got %v", err)
-	}
-	m = newMachine(t)
 	for i, kind := range []string{"crypto_LUKS", "swap", "vfat", ""} {
 		name := fmt.Sprintf("nvme%dn1", i+1)
 		m.disk(name, fmt.Sprint("260:", i), "")
@@ -197,7 +234,7 @@ func TestWhatIsLeft(t *testing.T) {
 	for i := range 4 {
 		q.Disks = append(q.Disks, protocol.RestoredDisk{ID: fmt.Sprint("vol-", i), Origin: fmt.Sprint("old-", i), Device: fmt.Sprintf("/dev/nvme%dn1", i+1)})
 	}
-	w = m.work(q)
+	w := m.work(q)
 	must(t, w.find(t.Context()))
 	must(t, w.settle(t.Context()))
 	w.tell()

@@ -46,6 +46,9 @@ func (w *work) find(ctx context.Context) error {
 			return err
 		}
 		if missing == "" {
+			if err := w.release(ctx, found); err != nil {
+				return err
+			}
 			return w.probe(ctx, found)
 		}
 		select {
@@ -100,9 +103,6 @@ func (w *work) probe(ctx context.Context, disks []mounts.Device) error {
 			device := filepath.Join("/dev", n.Name)
 			if uses := list.Uses(n.Number, device); len(uses) > 0 {
 				return fault.New(fault.RestoreRefused, "%s of %s is mounted already, at %s", device, d.ID, strings.Join(uses, ", "))
-			}
-			if len(n.Holders) > 0 {
-				return fault.New(fault.RestoreRefused, "%s of %s is in use already, by %s: the machine assembles what it finds; stop that first", device, d.ID, strings.Join(n.Holders, ", "))
 			}
 			c := &copied{device: device, number: n.Number, part: n.Part, origins: []string{d.Origin}, places: d.Places, alone: len(nodes) == 1}
 			if err := w.identify(ctx, c); err != nil {

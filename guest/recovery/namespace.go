@@ -3,8 +3,12 @@
 package recovery
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -80,19 +84,19 @@ func overlay(from, over string) error {
 // guard makes everything read-only in this namespace but for what lies under
 // the folders given: a link on a copy that leads to a file of the machine's own
 // server must not let a second one write to it.
-func guard(writable []string) error {
-	set := func(path string, flags uint, attr unix.MountAttr) error {
-		return unix.MountSetattr(unix.AT_FDCWD, path, flags, &attr)
-	}
-	if err := set("/", unix.AT_RECURSIVE, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
-		return fault.Wrap(fault.Internal, err, "making the machine's own mounts read-only (Linux 5.12 can)")
-	}
+func guard(writable []string) error { return guardBy(lock, writable) }
+
+func guardBy(lock func(mounts.List) error, writable []string) error {
 	list, err := mounts.ReadList("/", "thread-self")
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "reading what is mounted")
 	}
-	for _, w := range append(writable, "/dev/shm") {
-		if _, is := list.At(w); !is {
+	if err := lock(list); err != nil {
+		return fault.Wrap(fault.Internal, err, "making the machine's own mounts read-only")
+	}
+	for _, w := range append(slices.Clone(writable), "/dev/shm") {
+		top, is := list.At(w)
+		if !is {
 			if w == "/dev/shm" {
 				continue
 			}
@@ -100,9 +104,48 @@ func guard(writable []string) error {
 				return err
 			}
 		}
-		if err := set(w, 0, unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		if err := remount(w, flags(top.Options)&^unix.MS_RDONLY); err != nil {
 			return fault.Wrap(fault.Internal, err, "making %s writable", w)
 		}
 	}
 	return nil
+}
+
+// lock makes all mounts read-only: by one call, or where the kernel is older
+// than 5.12 one by one.
+func lock(list mounts.List) error {
+	err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	if errors.Is(err, unix.ENOSYS) {
+		return lockEach(list)
+	}
+	return err
+}
+
+// lockEach can leave out what no path leads to any more, and what mounts itself
+// when it is looked at.
+func lockEach(list mounts.List) error {
+	for _, p := range list {
+		if top, _ := list.At(p.Path); top != p || p.Type == "autofs" {
+			continue
+		}
+		err := remount(p.Path, flags(p.Options)|unix.MS_RDONLY)
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("%s: %w", p.Path, err)
+		}
+	}
+	return nil
+}
+
+// remount changes one mount's own flags, and needs all of them.
+func remount(path string, flags uintptr) error {
+	return unix.Mount("", path, "", unix.MS_REMOUNT|unix.MS_BIND|flags, "")
+}
+
+// flags are those of a mount, by the names that mountinfo has for them.
+func flags(options string) (all uintptr) {
+	for o := range strings.SplitSeq(options, ",") {
+		all |= map[string]uintptr{"ro": unix.MS_RDONLY, "nosuid": unix.MS_NOSUID, "nodev": unix.MS_NODEV, "noexec": unix.MS_NOEXEC,
+			"noatime": unix.MS_NOATIME, "nodiratime": unix.MS_NODIRATIME, "relatime": unix.MS_RELATIME}[o]
+	}
+	return all
 }

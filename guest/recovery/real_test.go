@@ -4,12 +4,16 @@ package recovery
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/quiesce/quiesce/guest/application"
+	"github.com/quiesce/quiesce/guest/mounts"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
@@ -180,6 +184,38 @@ func TestRealCrash(t *testing.T) {
 	q.Keep = false
 	l.ask(protocol.Recover, q, "")
 	same()
+}
+
+// Both ways to make the machine read-only leave writable what is to be, and
+// change nothing outside of the namespace.
+func TestRealGuard(t *testing.T) {
+	for name, by := range map[string]func(mounts.List) error{"at once": lock, "one by one": lockEach} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			_, mount := l.original("ext4", "copy", 64<<20)
+			_, other := l.original("ext4", "other", 64<<20)
+			for _, d := range []string{"/room", "/plain"} {
+				must(t, os.Mkdir(l.dir+d, 0o755))
+			}
+			try := func(dir string) error { return os.WriteFile(dir+"/file", nil, 0o600) }
+			must(t, apart(func() error {
+				if err := guardBy(by, []string{mount, l.dir + "/room"}); err != nil {
+					return err
+				}
+				for dir, want := range map[string]error{mount: nil, l.dir + "/room": nil, other: unix.EROFS, l.dir + "/plain": unix.EROFS, "/run": unix.EROFS} {
+					if err := try(dir); !errors.Is(err, want) {
+						t.Errorf("%s: got %v, want %v", dir, err, want)
+					}
+				}
+				return nil
+			}))
+			must(t, try(other))
+			must(t, try(l.dir+"/plain"))
+			if list, err := mounts.ReadList("/", "thread-self"); err != nil || strings.Contains(strings.Split(list[0].Options, ",")[0], "ro") {
+				t.Errorf("the machine's own root is %+v, %v", list[0], err)
+			}
+		})
+	}
 }
 
 // fake finds its data by a mark, and reports what it sees of it.
