@@ -80,6 +80,9 @@ func (Recoverer) Recover(ctx context.Context, c application.Copy) (seen protocol
 		return seen, err
 	}
 	as := func(name string, args ...string) process.Spec {
+		if own, err := exec.LookPath(filepath.Join(filepath.Dir(path), name)); err == nil {
+			return s.Spec(own, args...)
+		}
 		spec := s.Spec(path, args...)
 		spec.Name = name
 		return spec
