@@ -16,6 +16,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/quiesce/quiesce/guest/application"
 	"github.com/quiesce/quiesce/guest/linux"
 	"github.com/quiesce/quiesce/guest/script"
@@ -108,6 +110,9 @@ func (r *Recovery) defaults() {
 }
 
 func (r *Recovery) handle(ctx context.Context, req protocol.Request, reply *protocol.Reply) error {
+	// The shell that starts the helper lets nobody else see what it makes; the
+	// server's account has to walk through some of it.
+	defer unix.Umask(unix.Umask(0o022))
 	if err := session.Late(req, time.Now()); err != nil && req.Verb == protocol.Recover {
 		return err
 	}
