@@ -136,9 +136,11 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 		return err
 	}
 	a.faults.On(fault.StopExecution, func(context.Context) {
-		running, _ := a.engine.List(machineName, engine.Running)
-		for _, e := range running {
-			_, _ = a.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
+		for _, machine := range []string{machineName, verifierName} {
+			running, _ := a.engine.List(machine, engine.Running)
+			for _, e := range running {
+				_, _ = a.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
+			}
 		}
 	})
 	return a.listen()
@@ -204,7 +206,7 @@ func (a *account) rent(ctx context.Context, s stage, n int) ([]member, error) {
 		volumes = append(volumes, ec2.Volume{ID: id, Device: device, Bytes: volumeBytes, Made: true, Path: device})
 	}
 	machine := ec2.Instance{ID: instanceID, RootDevice: rootDevice, Tags: map[string]string{port.TagOptIn: "true"}}
-	_, err := a.cloud.Rent(ctx, machine, s.machine(), volumes...)
+	_, err := a.cloud.Rent(ctx, machine, naming{s.machine(), a.cloud.EC2}, volumes...)
 	return members, err
 }
 

@@ -51,6 +51,7 @@ type Options struct {
 	Tune         func(*policy.Application) // changes what the policy says of a server; may be nil
 	Simulate     bool
 	Keep         bool
+	RestoreTest  bool // test the set by the restore test's workflow, before the run's own restore
 }
 
 // ReportLatency is how long a command's result travels back: one call of the
@@ -89,6 +90,8 @@ func (o Options) Check() error {
 		return problem.Input("--mode", "is plugin, which --cloud aliyun alone has")
 	case o.App != Ledger && o.App != None && o.App != Script && o.App != Document && !isServer(o.App):
 		return problem.Input("--app", "wants ledger, none, script, document or %s, got %q", strings.Join(names(servers), " or "), o.App)
+	case o.RestoreTest && o.Cloud != AWS:
+		return problem.Input("--restore-test", "is for --cloud aws, the other cloud has none")
 	case o.App == Document && o.Cloud != AWS:
 		return problem.Input("--app", "document is for --cloud aws, the other cloud has none")
 	case o.App != Script && (o.PreScript != "" || o.PostScript != ""):

@@ -6,6 +6,7 @@ import (
 	"github.com/quiesce/quiesce/local/aws/wire"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/shared/protocol"
+	"github.com/quiesce/quiesce/shared/retention"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -36,9 +37,10 @@ type Report struct {
 	Set                []string           `json:"set"`
 	Evidence           *protocol.Evidence `json:"evidence"`
 	Oracle             *ledger.Result     `json:"oracle"`
-	RecoveryMs         float64            `json:"recoveryMs,omitempty"` // of the restored server, from its start until it answers
-	Notes              []string           `json:"notes,omitempty"`      // what of the restored is not as it was, and was not promised to be
-	Changed            string             `json:"changed,omitempty"`    // settings of the server that the run left changed
+	RestoreTest        *RestoreTest       `json:"restoreTest,omitempty"` // where one was asked for
+	RecoveryMs         float64            `json:"recoveryMs,omitempty"`  // of the restored server, from its start until it answers
+	Notes              []string           `json:"notes,omitempty"`       // what of the restored is not as it was, and was not promised to be
+	Changed            string             `json:"changed,omitempty"`     // settings of the server that the run left changed
 	LeftFrozen         int                `json:"leftFrozen"`
 	Events             map[string]int     `json:"events"`
 	Metrics            []string           `json:"metrics"`
@@ -87,10 +89,12 @@ func (r *Report) judge(result ledger.Result, found *restored) {
 }
 
 // Good reports whether the run gave what its policy asked for and the restored
-// set agrees, nothing was left frozen, and every planned fault happened.
+// set agrees, its restore test too if there was one, nothing was left frozen, and
+// every planned fault happened.
 func (r *Report) Good() bool {
 	return r.Outcome == run.OutcomeCompleted &&
 		r.Consistency.Rank() >= run.Consistency(r.Asked).Rank() &&
 		r.Oracle != nil && r.Oracle.Verified &&
+		(r.RestoreTest == nil || r.RestoreTest.Verdict == retention.Successful && len(r.RestoreTest.Left) == 0) &&
 		r.LeftFrozen == 0 && r.Changed == "" && len(r.Unreached) == 0
 }

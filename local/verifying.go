@@ -2,15 +2,24 @@ package local
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/quiesce/quiesce/functions/verifyclean"
 	cloud "github.com/quiesce/quiesce/local/aws"
+	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/protocol"
+	"github.com/quiesce/quiesce/shared/retention"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/verify"
 	"github.com/quiesce/quiesce/workflow"
@@ -74,4 +83,72 @@ func (a *account) verifyBy(ctx context.Context, name string, asked verify.Reques
 		return nil, err
 	}
 	return r, json.Unmarshal(r.Document, &r.state)
+}
+
+// RestoreTest is what the restore test of a local run showed.
+type RestoreTest struct {
+	TestID          string         `json:"testId"`
+	Verdict         retention.Test `json:"verdict"`
+	RecoverySeconds float64        `json:"recoverySeconds"` // 0 unless it succeeded
+	Reason          string         `json:"reason"`
+	Code            string         `json:"code,omitempty"`
+	Problems        []string       `json:"problems,omitempty"`
+	Seconds         float64        `json:"seconds"` // of the whole test
+	Left            []string       `json:"left"`    // disks that are there after it
+}
+
+// tester is a site in which a set can be tested.
+type tester interface {
+	test(ctx context.Context, o Options, s stage, runID string, tell Progress) (*RestoreTest, error)
+}
+
+// test lets the deployed workflow test the set on the machine that it was taken
+// of, while that goes on.
+func (a *account) test(ctx context.Context, o Options, s stage, runID string, tell Progress) (*RestoreTest, error) {
+	d := policy.DefaultDocument()
+	d.Policy = s.policy(o)
+	d.RestoreTest = policy.RestoreTest{Instance: instanceID, TimeLimitMinutes: int(testLimit.Minutes())}
+	r, err := a.verifyBy(ctx, strings.Replace(named(), "run-", "verify-", 1), verify.Request{RunID: runID, Policy: d}, tell.Passage)
+	if err != nil {
+		return nil, err
+	}
+	t := &RestoreTest{TestID: r.RunID, Verdict: verify.NotTested, Reason: r.Error + " " + r.Cause, Left: []string{}}
+	if v := r.state.Verdict; v != nil {
+		t.Verdict, t.RecoverySeconds, t.Reason, t.Code, t.Seconds, t.Left = v.Result, v.RecoverySeconds, v.Reason, v.Code, v.Seconds, v.Left
+		if v.Recovery != nil {
+			t.Problems = v.Recovery.Problems
+		}
+	}
+	return t, nil
+}
+
+// testLimit is the time limit of a local run's restore test.
+const testLimit = 5 * time.Minute
+
+// naming is this host as an instance. Its loop devices have no serial numbers and
+// the names that the kernel gives them, whatever the cloud attaches them as: what a
+// controller says on an instance, the request is told here.
+type naming struct {
+	instance.Machine
+	disks *ec2.EC2
+}
+
+// Execute names the copies of a recovery as this host's kernel does.
+func (n naming) Execute(ctx context.Context, c instance.Command) instance.Result {
+	var asked protocol.Request
+	before := c.Parameters["Request"]
+	raw, err := base64.StdEncoding.DecodeString(before)
+	if err != nil || json.Unmarshal(raw, &asked) != nil || asked.Recover == nil {
+		return n.Machine.Execute(ctx, c)
+	}
+	for i, d := range asked.Recover.Disks {
+		asked.Recover.Disks[i].Device = n.disks.Path(d.ID)
+	}
+	if raw, err = json.Marshal(asked); err != nil {
+		return instance.Result{ExitCode: -1, Stderr: []byte(err.Error())}
+	}
+	after := base64.StdEncoding.EncodeToString(raw)
+	c.Parameters = maps.Clone(c.Parameters)
+	c.Parameters["Request"], c.Script = after, strings.ReplaceAll(c.Script, before, after)
+	return n.Machine.Execute(ctx, c)
 }

@@ -21,6 +21,8 @@ func (l *live) Say(format string, args ...any) { fmt.Fprintf(l.out, format+"\n",
 func (l *live) Passage(p history.Passage) {
 	say := outcomes[p.State]
 	switch {
+	case !p.Done && tests[p.State] != "":
+		l.line(p.State, "", tests[p.State])
 	case !p.Done && (p.State == "Wait" || p.Type == "Wait"):
 		l.line(p.State, "", "the set is not complete yet")
 	case p.Done && p.Failed != "":
@@ -72,6 +74,22 @@ var outcomes = map[string]func(run.State) string{
 	},
 	"Wait": always("told that the set is complete"),
 	"Tag":  always("the set is labelled, the outcome published"),
+
+	// Of a restore test.
+	"Choose":  always("the set and its limits"),
+	"Plan":    always("the plan of a restore beside"),
+	"Mark":    always("the set is under test"),
+	"Create":  always("copies of its disks are made"),
+	"Attach":  always("they are beside the instance's own"),
+	"Recover": always("the helper has brought them to life"),
+	"CleanUp": always("the copies are gone again"),
+	"Report":  always("the verdict is on the set, and published"),
+}
+
+// tests are the waits of a restore test.
+var tests = map[string]string{
+	"WaitCreated": "the copies are in the making", "WaitAttached": "the copies are being attached",
+	"WaitRecovered": "the helper is at it", "WaitClean": "the copies are being taken away",
 }
 
 func always(said string) func(run.State) string { return func(run.State) string { return said } }

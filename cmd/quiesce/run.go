@@ -13,6 +13,7 @@ import (
 
 	"github.com/quiesce/quiesce/local"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/retention"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -36,6 +37,7 @@ type runCmd struct {
 	OnFailure    string        `default:"degrade" help:"degrade: take the set anyway; fail: take none."`
 	Simulate     bool          `help:"Use a simulated machine: no root, no loop devices."`
 	Keep         bool          `help:"Leave the volumes, the mounts and the logs in place."`
+	RestoreTest  bool          `help:"Test the set by the restore test's workflow: restored beside, brought to life by the helper, taken away."`
 
 	fleetFlags
 }
@@ -57,7 +59,7 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	options.Timeout, options.Retries, options.Deadline = c.Timeout, c.Retries, c.Deadline
 	options.FS, options.Volumes, options.NoFreeze, options.OnFailure = c.FS, c.Volumes, c.NoFreeze, c.OnFailure
 	options.Latency, options.AgentLatency, options.Completion = latency, c.AgentLatency, c.Completion
-	options.Faults, options.Simulate, options.Keep = c.Fault, c.Simulate, c.Keep
+	options.Faults, options.Simulate, options.Keep, options.RestoreTest = c.Fault, c.Simulate, c.Keep, c.RestoreTest
 	if err := options.Check(); err != nil {
 		return err
 	}
@@ -119,6 +121,14 @@ func verdict(r *local.Report) string {
 		for _, f := range o.Findings {
 			t.AppendRow(table.Row{"", text.WrapSoft(f, 90)})
 		}
+	}
+	if rt := r.RestoreTest; rt != nil {
+		word := text.FgRed.Sprint(rt.Verdict)
+		if rt.Verdict == retention.Successful {
+			word = fmt.Sprintf("%s, recovered in %.1f s, tested in %.1f s", text.FgGreen.Sprint(rt.Verdict), rt.RecoverySeconds, rt.Seconds)
+		}
+		t.AppendRow(table.Row{"restore test", word})
+		t.AppendRow(table.Row{"", text.WrapSoft(rt.Reason, 90)})
 	}
 	if r.RecoveryMs > 0 {
 		t.AppendRow(table.Row{"recovery", fmt.Sprintf("%.0f ms from the restored server's start until it answered", r.RecoveryMs)})
