@@ -42,14 +42,15 @@ type Cloud interface {
 // its answer is waited for, and looking how long the function looks by itself:
 // most of what is tested comes to life in seconds.
 const (
-	least    = 30 * time.Second
+	least    = 10 * time.Second
 	taking   = time.Minute
 	patience = 2 * time.Minute
 	looking  = 20 * time.Second
 )
 
-// at is where the helper mounts copies, in a namespace that nobody else sees.
-const at = "/run/quiesce-test"
+// at is above where the helper mounts a test's copies, in a namespace that nobody
+// else sees.
+const at = "/run/quiesce-test/"
 
 // Do sends, unless that was done, and looks. Codes: those of the agent and of the helper's own reply;
 // RestoreTimedOut and CommandTimedOut when the time limit has passed.
@@ -84,7 +85,7 @@ func Do(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
 // not-after: a command that comes late finds no copies.
 func request(in Input, left time.Duration) protocol.Request {
 	return protocol.Request{Verb: protocol.Recover, RunID: in.Choice.TestID, Recover: &protocol.RecoverRequest{
-		At: at, Application: protocol.Application{Kind: in.Choice.Application}, Check: in.Choice.Script,
+		At: at + in.Choice.TestID, Application: protocol.Application{Kind: in.Choice.Application}, Check: in.Choice.Script,
 		TimeoutSeconds: min(int(left.Seconds()), protocol.MaxRecoverSeconds),
 	}}
 }
