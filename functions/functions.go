@@ -16,6 +16,7 @@ import (
 	"github.com/quiesce/quiesce/functions/prune"
 	"github.com/quiesce/quiesce/functions/report"
 	"github.com/quiesce/quiesce/functions/restorecreate"
+	"github.com/quiesce/quiesce/functions/restoreimage"
 	"github.com/quiesce/quiesce/functions/restoremove"
 	"github.com/quiesce/quiesce/functions/restoreplan"
 	"github.com/quiesce/quiesce/functions/restorepower"
@@ -64,7 +65,7 @@ var PluginSteps = []string{"start-plugin", "watch-plugin"}
 var FleetSteps = []string{"resolve-targets", "arrange", "report"}
 
 // RestoreSteps lists the functions that the restore's workflow calls.
-var RestoreSteps = []string{"restore-plan", "restore-create", "restore-move", "restore-power", "restore-settle", "restore-report"}
+var RestoreSteps = []string{"restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report"}
 
 // VerifySteps lists the functions that the workflow of a restore test calls
 // besides those of a restore.
@@ -104,6 +105,7 @@ var Timeouts = map[string]time.Duration{
 	"prune":          15 * time.Minute,
 	"restore-plan":   2 * time.Minute,
 	"restore-create": 2 * time.Minute,
+	"restore-image":  2 * time.Minute,
 	"restore-move":   2 * time.Minute,
 	"restore-power":  2 * time.Minute,
 	"restore-settle": 2 * time.Minute,
@@ -176,6 +178,9 @@ func Table(d Deps) map[string]step.Handler {
 		})),
 		"restore-create": watch.Measured("restore-create", step.New("restore-create", func(ctx context.Context, in restorecreate.Input) (*restore.Progress, error) {
 			return restorecreate.Do(ctx, r, in)
+		})),
+		"restore-image": watch.Measured("restore-image", step.New("restore-image", func(ctx context.Context, in restoreimage.Input) (*restore.Progress, error) {
+			return restoreimage.Do(ctx, r, in)
 		})),
 		"restore-move": watch.Measured("restore-move", step.New("restore-move", func(ctx context.Context, in restoremove.Input) (*restore.Progress, error) {
 			return restoremove.Do(ctx, r, in)

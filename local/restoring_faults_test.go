@@ -18,7 +18,7 @@ import (
 // calls by the workflow, and of each call of the provider, the first of those
 // that only look and every one of those that change something.
 func troubles(r *restoring, calls []wire.Record) (list []string) {
-	states := map[string]string{"Plan": "plan", "Create": "create", "Attach": "move", "Swap": "move", "Stop": "power", "Start": "power", "Report": "report"}
+	states := map[string]string{"Plan": "plan", "Create": "create", "Register": "image", "Attach": "move", "Swap": "move", "Stop": "power", "Start": "power", "Report": "report"}
 	invoked := map[string]int{}
 	for _, s := range r.States {
 		if name, ok := states[s]; ok {

@@ -17,7 +17,8 @@ import (
 )
 
 // looks are the calls that change nothing; a dry run is answered by a code.
-var looks = []string{"DescribeInstances", "DescribeVolumes", "DescribeSnapshots", "DescribeImages", "ListExecutions", "DescribeExecution", "DescribeKey", "PutEvents"}
+var looks = []string{"DescribeInstances", "DescribeVolumes", "DescribeSnapshots", "DescribeImages", "ListExecutions", "DescribeExecution", "DescribeKey", "DescribeInstanceTypes", "DescribeSubnets",
+	"DescribeSecurityGroups", "PutEvents"}
 
 // untouched wants nothing but looks and dry runs among the calls of a restore.
 func (w *world) untouched(name string, since int) {

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	port "github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud"
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/shared/run"
 )
@@ -236,4 +237,9 @@ func TestRestoreDryRun(t *testing.T) {
 			t.Errorf("created %v", now)
 		}
 	})
+}
+
+// keeper is the account's store of sets under a role.
+func (w *world) keeper(role string) port.Keeper {
+	return awscloud.New(w.cloud.Client(role), awscloud.Options{})
 }

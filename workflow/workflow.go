@@ -111,6 +111,7 @@ func RestoreFunctions() []Function {
 	return []Function{
 		{"restore-plan", "RestorePlanFunctionArn", 120 * time.Second},
 		{"restore-create", "RestoreCreateFunctionArn", 120 * time.Second},
+		{"restore-image", "RestoreImageFunctionArn", 120 * time.Second},
 		{"restore-move", "RestoreMoveFunctionArn", 120 * time.Second},
 		{"restore-power", "RestorePowerFunctionArn", 120 * time.Second},
 		{"restore-settle", "RestoreSettleFunctionArn", 120 * time.Second},

@@ -25,12 +25,14 @@ type restoreCmd struct {
 	place
 	RunID string `arg:"" name:"run" help:"Id of the run whose set is restored; with --rollback, --confirm or --cleanup that of the restore."`
 
-	Mode                  string            `enum:",volumes,in-place" default:"" help:"volumes: new disks beside an instance's; in-place: instead of those of the set's own instance, which is stopped."`
+	Mode                  string            `enum:",volumes,in-place,image" default:"" help:"volumes: new disks beside an instance's; in-place: instead of those of the set's own instance, which is stopped; image: a machine image, and an instance of it if --launch asks for one."`
 	Instance              string            `placeholder:"ID" help:"Where the disks go; by default the set's own instance."`
 	Zone                  string            `help:"Refused unless the instance is there."`
 	Device                map[string]string `placeholder:"VOLUME=NAME" help:"Name that the disk of a volume gets; repeatable. By default free ones are chosen."`
 	AcceptCrashConsistent bool              `help:"Restore a set of which nothing more than crash consistency was proved."`
 	AcceptUncheckedKeys   bool              `help:"Restore a set whose keys let nobody but EC2 use them, so that nobody can ask beforehand."`
+
+	imageFlags
 
 	Rollback bool `xor:"action" help:"Put the old disks back."`
 	Confirm  bool `xor:"action" help:"Let the old disks go: nothing goes back any more."`
@@ -44,7 +46,7 @@ type restoreCmd struct {
 func (c *restoreCmd) request() restore.Request {
 	r := restore.Request{
 		RunID: c.RunID, Mode: restore.Mode(c.Mode), InstanceID: c.Instance, Zone: c.Zone, Devices: c.Device,
-		AcceptCrashConsistent: c.AcceptCrashConsistent, AcceptUncheckedKeys: c.AcceptUncheckedKeys, DryRun: c.DryRun || !c.Yes,
+		Image: c.image(), Launch: c.imageFlags.launch(), AcceptCrashConsistent: c.AcceptCrashConsistent, AcceptUncheckedKeys: c.AcceptUncheckedKeys, DryRun: c.DryRun || !c.Yes,
 	}
 	switch {
 	case c.Rollback:
@@ -115,7 +117,7 @@ func (c *restoreCmd) show(out io.Writer, name string, v *restore.Verdict) error 
 		if p.SetID != "" {
 			row("set", p.SetID+", "+p.Proved+"-consistent: "+p.Because)
 		}
-		row("instance", p.Target.InstanceID+" in "+p.Zone)
+		row("instance", strings.TrimSuffix(p.Target.InstanceID+" in "+p.Zone, " in "))
 		for _, d := range p.Disks {
 			row("disk", fmt.Sprintf("%s as %s, %d GiB %s, from %s", d.Origin, d.Device, d.SizeGiB, d.Kind, d.Snapshot))
 		}
@@ -130,6 +132,10 @@ func (c *restoreCmd) show(out io.Writer, name string, v *restore.Verdict) error 
 		}
 	}
 	for _, m := range v.Created {
+		if m.Kind != "" {
+			row("made", m.ID+", "+m.State)
+			continue
+		}
 		row("made", strings.Join(strings.Fields(m.ID+" of "+m.Origin+" "+m.Device), " "))
 	}
 	for _, o := range v.Old {

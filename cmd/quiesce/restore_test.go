@@ -91,6 +91,9 @@ func TestRestoreRefuses(t *testing.T) {
 		{"two actions", []string{"r", "--rollback", "--cleanup"}, 2, "--cleanup"},
 		{"an action with a mode", []string{"r", "--rollback", "--mode", "volumes"}, 2, "request.action"},
 		{"devices in place", []string{"db-3", "--mode", "in-place", "--device", "vol-1=/dev/sdf"}, 2, "request.devices"},
+		{"an image without the boot disk", []string{"db-3", "--mode", "image"}, 1, "request.mode"},
+		{"an image's launch beside", []string{"db-3", "--mode", "volumes", "--launch", "m7i.large", "--subnet", "subnet-0123456789abcdef0"}, 2, "request.launch"},
+		{"a launch without a place", []string{"db-3", "--mode", "image", "--launch", "m7i.large"}, 2, "request.launch.subnet"},
 		{"no machine", []string{"db-3", "--mode", "volumes", "--restore-machine", "quiesce"}, 2, "--restore-machine"},
 	} {
 		code, out, stderr := quiesce(t, append([]string{"restore"}, c.args...)...)

@@ -112,7 +112,8 @@ func (a *account) close() {
 }
 
 // run takes one set, through every step of the workflow, restores it in place,
-// has the old disk back, and tests the set.
+// has the old disk back, and tests the set; then takes another, and makes an
+// image of it.
 func (a *account) run(t *testing.T) {
 	t.Helper()
 	a.execute(t, "quiesce-snapshot", runID, request)
@@ -121,6 +122,8 @@ func (a *account) run(t *testing.T) {
 	a.execute(t, "quiesce-restore", restore+"-back", `{"action":"rollback","runId":"`+restore+`"}`)
 	a.execute(t, "quiesce-restore", restore+"-cleanup", `{"action":"cleanup","runId":"`+restore+`"}`)
 	a.execute(t, "quiesce-verify", "verify-2026-11-03", `{"policy":{"name":"nightly","restoreTest":{"instance":"`+instance+`"}}}`)
+	a.execute(t, "quiesce-snapshot", runID+"-boot", `{"instanceId":"`+instance+`","policy":{"name":"nightly","volumes":{"excludeBoot":false}}}`)
+	a.execute(t, "quiesce-restore", "restore-2026-11-04", `{"runId":"`+runID+`-boot","mode":"image","acceptCrashConsistent":true}`)
 }
 
 func (a *account) execute(t *testing.T, machine, name, input string) {

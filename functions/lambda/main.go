@@ -3,8 +3,8 @@
 // handler names the step.
 //
 //	_HANDLER                     precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag, wake,
-//	                             resolve-targets, arrange, report, prune, or restore- with plan, create, move, power,
-//	                             settle or report, or verify- with choose, mark, recover, clean or report
+//	                             resolve-targets, arrange, report, prune, or restore- with plan, create, image, move,
+//	                             power, settle or report, or verify- with choose, mark, recover, clean or report
 //	QUIESCE_DOCUMENT             name or ARN of the command document
 //	QUIESCE_DOCUMENT_HASH        its SHA-256 in hex; empty: its content is not pinned
 //	QUIESCE_BUS                  name or ARN of the event bus; empty: the account's default bus

@@ -77,7 +77,7 @@ func look(ctx context.Context, r cloud.Restorer, plan restore.Plan, first bool) 
 		case cloud.DiskMaking:
 			p.State, p.Detail = restore.Pending, have.ID+" is in the making"
 		}
-		p.Disks = append(p.Disks, restore.Made{ID: have.ID, Origin: want.Origin, Device: want.Device, State: have.State})
+		p.Disks = append(p.Disks, restore.Made{ID: have.ID, Origin: want.Origin, Device: want.Device, State: string(have.State)})
 	}
 	if p.State == restore.Done && len(plan.Old) > 0 {
 		if err = mark(ctx, r, plan); err == nil {

@@ -132,7 +132,7 @@ func (b *setBack) has(d *cloud.Disk, snapshot string) bool {
 func (b *setBack) give(ctx context.Context, want map[string]string) error {
 	for _, o := range b.plan.Old {
 		d, snapshot := b.attached(o.ID), want[o.ID]
-		made := restore.Made{ID: o.ID, Origin: o.ID, Device: o.Device, State: d.State}
+		made := restore.Made{ID: o.ID, Origin: o.ID, Device: o.Device, State: string(d.State)}
 		b.p.Disks = append(b.p.Disks, made)
 		switch {
 		case snapshot == "" || b.has(d, snapshot):

@@ -160,7 +160,7 @@ func (m *move) fill(ctx context.Context, wanted []place) error {
 	ends := map[string]bool{}
 	for _, w := range wanted {
 		d := m.attached(w.id)
-		made := restore.Made{ID: w.id, Origin: w.origin, Device: w.device, State: cloud.DiskAttaching}
+		made := restore.Made{ID: w.id, Origin: w.origin, Device: w.device, State: string(cloud.DiskAttaching)}
 		switch {
 		case d == nil:
 			m.p.State, m.p.Detail = restore.Pending, fmt.Sprintf("%s is coming as %s", w.id, w.device)
@@ -172,7 +172,7 @@ func (m *move) fill(ctx context.Context, wanted []place) error {
 		case d.State != cloud.DiskAttached:
 			m.p.State, m.p.Detail = restore.Pending, fmt.Sprintf("%s is coming as %s", w.id, w.device)
 		default:
-			made.State = cloud.DiskAttached
+			made.State = string(cloud.DiskAttached)
 			if d.Ends != w.ends {
 				ends[w.device] = w.ends
 			}

@@ -31,16 +31,19 @@ func (p *planner) goOn(ctx context.Context) error {
 			}
 		}
 		for _, d := range made {
-			if d.State != cloud.DiskAttached {
+			if len(old) > 0 && d.State != cloud.DiskAttached {
 				return fault.Input("request.runId", "%s is not attached: the restore %s has not ended", d.ID, id)
 			}
+		}
+		if len(marks.Images)+len(marks.Instances) > 0 {
+			break // kept for good, with the disks of the instance
 		}
 		if len(old) == 0 || len(made) == 0 {
 			return fault.Input("request.runId", "there is nothing to confirm of %s: no disk was replaced by it, or it is confirmed already", id)
 		}
 	default:
-		if len(made)+len(old) == 0 {
-			return fault.Input("request.runId", "no disk carries the mark of the restore %s: it made none, or they are deleted or confirmed already", id)
+		if len(made)+len(old)+len(marks.Images)+len(marks.Instances) == 0 {
+			return fault.Input("request.runId", "nothing carries the mark of the restore %s: it made none, or they are deleted or confirmed already", id)
 		}
 		for _, d := range old {
 			if len(made) == 0 && d.Instance == "" {

@@ -2,7 +2,6 @@ package restoreplan
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/quiesce/quiesce/shared/cloud"
@@ -60,7 +59,18 @@ func (p *planner) original(id string) (found *cloud.Disk) {
 	return found
 }
 
-var device = regexp.MustCompile(`^/dev/[a-z][a-z0-9/]{1,30}$`)
+// names are those that the provider recommends for data disks; of an instance
+// that is gone, and of which an image is made, those of AWS.
+func (p *planner) names() []string {
+	if len(p.host.Names) > 0 {
+		return p.host.Names
+	}
+	var list []string
+	for _, letter := range "fghijklmnop" {
+		list = append(list, "/dev/sd"+string(letter))
+	}
+	return list
+}
 
 // beside gives each new disk a name that is free.
 func (p *planner) beside(set []cloud.Source) error {
@@ -69,7 +79,20 @@ func (p *planner) beside(set []cloud.Source) error {
 		taken[slot(d.Device)] = d.ID
 	}
 	taken[slot(p.host.Root)] = "the boot disk"
-	origins := map[string]bool{}
+	names := map[string]string{}
+	if err := p.choose(set, names, taken); err != nil {
+		return err
+	}
+	for _, s := range set {
+		p.plan.Disks = append(p.plan.Disks, restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: names[s.VolumeID], SizeGiB: s.SizeGiB, Kind: p.host.Usual, Key: s.Key, Ends: p.in.Scratch})
+	}
+	return nil
+}
+
+// choose gives every disk of the set that has no name yet the one that was asked
+// for, or one that is free.
+func (p *planner) choose(set []cloud.Source, names, taken map[string]string) error {
+	free, origins := p.names(), map[string]bool{}
 	for _, s := range set {
 		origins[s.VolumeID] = true
 	}
@@ -78,24 +101,24 @@ func (p *planner) beside(set []cloud.Source) error {
 		switch {
 		case !origins[origin]:
 			return fault.Input(field, "the set of %s has no snapshot of it", p.in.RunID)
-		case !device.MatchString(name):
+		case names[origin] != "":
+			return fault.Input(field, "is the boot disk, which is %s", names[origin])
+		case !restore.DeviceName.MatchString(name):
 			return fault.Input(field, "wants a device's name such as /dev/sdf, got %q", name)
 		case taken[slot(name)] != "":
 			return fault.Input(field, "%s is taken by %s", name, taken[slot(name)])
 		}
-		taken[slot(name)] = "the disk of " + origin
+		names[origin], taken[slot(name)] = name, "the disk of "+origin
 	}
 	for _, s := range set {
-		name := p.in.Devices[s.VolumeID]
-		for i := 0; name == ""; i++ {
-			if i == len(p.host.Names) {
-				return fault.Input("request.devices", "no name from %s to %s is free on %s for the disk of %s", p.host.Names[0], p.host.Names[i-1], p.host.ID, s.VolumeID)
+		for i := 0; names[s.VolumeID] == ""; i++ {
+			if i == len(free) {
+				return fault.Input("request.devices", "no name from %s to %s is free for the disk of %s", free[0], free[i-1], s.VolumeID)
 			}
-			if free := p.host.Names[i]; taken[slot(free)] == "" {
-				name, taken[slot(free)] = free, "the disk of "+s.VolumeID
+			if taken[slot(free[i])] == "" {
+				names[s.VolumeID], taken[slot(free[i])] = free[i], "the disk of "+s.VolumeID
 			}
 		}
-		p.plan.Disks = append(p.plan.Disks, restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: name, SizeGiB: s.SizeGiB, Kind: p.host.Usual, Key: s.Key, Ends: p.in.Scratch})
 	}
 	return nil
 }

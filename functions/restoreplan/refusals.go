@@ -93,6 +93,9 @@ func (p *planner) may(ctx context.Context) error {
 	if p.plan.Resets {
 		return p.mayReset(ctx)
 	}
+	if p.plan.Zone == "" { // of an image without an instance no disk is made
+		return nil
+	}
 	for _, d := range p.plan.Disks {
 		spec := cloud.DiskSpec{Snapshot: d.Snapshot, Zone: p.plan.Zone, Kind: d.Kind, SizeGiB: d.SizeGiB, IOPS: d.IOPS, Throughput: d.Throughput,
 			Tags: map[string]string{cloud.TagRestore: p.plan.RestoreID}}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
@@ -63,6 +64,7 @@ type planner struct {
 	in   restore.Request
 	plan *restore.Plan
 	host cloud.Host
+	set  []cloud.Source
 }
 
 // restore plans a new one.
@@ -84,6 +86,12 @@ func (p *planner) restore(ctx context.Context) error {
 		}
 		p.plan.Warnings = append(p.plan.Warnings, "the set is crash-consistent: it is restored only at an explicit yes (acceptCrashConsistent)")
 	}
+	slices.SortFunc(set, func(a, b cloud.Source) int { return strings.Compare(a.VolumeID, b.VolumeID) })
+	p.set = set
+	if p.in.Mode == restore.AsImage {
+		p.plan.Do = restore.DoImage
+		return p.image(ctx, set, of)
+	}
 	instance := p.in.InstanceID
 	if instance == "" {
 		instance = of
@@ -97,12 +105,6 @@ func (p *planner) restore(ctx context.Context) error {
 	if err := p.alone(ctx); err != nil {
 		return err
 	}
-	slices.SortFunc(set, func(a, b cloud.Source) int {
-		if a.VolumeID < b.VolumeID {
-			return -1
-		}
-		return 1
-	})
 	if p.in.Mode == restore.InPlace {
 		err = p.replace(set)
 	} else {

@@ -53,8 +53,8 @@ func recall(ctx context.Context, r cloud.Restorer, in *Input) error {
 		code = fault.RestoreTimedOut
 	}
 	said := in.Ended.String()
-	if len(marks.Made)+len(marks.Old) == 0 {
-		said += "; no disk carries its mark: it had not begun, or what it made is gone again"
+	if len(marks.All())+len(marks.Old) == 0 {
+		said += "; nothing carries its mark: it had not begun, or what it made is gone again"
 	}
 	in.Failures = restore.Failures{Report: &run.Failure{Error: string(code), Cause: said}}
 	return nil

@@ -69,15 +69,12 @@ type found struct {
 }
 
 func look(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (found, error) {
-	f := found{created: []restore.Made{}, old: []restore.Old{}, kept: []restore.Kept{}}
-	made, kept, err := all(ctx, r, plan)
+	f := found{old: []restore.Old{}}
+	marks, kept, err := all(ctx, r, plan)
 	if err != nil {
 		return f, err
 	}
-	f.kept = kept
-	for _, d := range made {
-		f.created = append(f.created, restore.Made{ID: d.ID, Origin: d.Tags[cloud.TagOrigin], Device: d.Device, State: d.State})
-	}
+	f.created, f.kept = marks.All(), kept
 	ids := make([]string, len(plan.Old))
 	for i, o := range plan.Old {
 		ids[i] = o.ID
@@ -128,25 +125,25 @@ const lag = 5 * time.Second
 
 // all is what the restore has made or kept. Where that is less than was meant
 // it is looked for until no list lags behind any more.
-func all(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (made []cloud.Disk, kept []restore.Kept, err error) {
+func all(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (marks restore.Marks, kept []restore.Kept, err error) {
 	for give := time.Now().Add(lag); ; {
-		if made, err = r.Marked(ctx, cloud.TagRestore, plan.RestoreID); err != nil {
-			return nil, nil, err
+		if marks, err = restore.Marked(ctx, r, plan.RestoreID); err != nil {
+			return marks, nil, err
 		}
 		if kept, err = keptBy(ctx, r, plan); err != nil {
-			return nil, nil, err
+			return marks, nil, err
 		}
-		whole := len(made) >= len(plan.Disks)
+		whole := len(marks.Made) >= len(plan.Disks)
 		if plan.Resets {
 			whole = len(kept) >= len(plan.Old)
 		}
 		if plan.Do != restore.DoCreate || whole || time.Now().After(give) {
-			return made, kept, nil
+			return marks, kept, nil
 		}
 		select {
 		case <-time.After(lag / 5):
 		case <-ctx.Done():
-			return nil, nil, fault.Wrap(fault.Unavailable, ctx.Err(), "wait for what the restore has made")
+			return marks, nil, fault.Wrap(fault.Unavailable, ctx.Err(), "wait for what the restore has made")
 		}
 	}
 }
@@ -208,9 +205,24 @@ func judge(v *restore.Verdict, in Input, now found) {
 		}
 	case in.Plan.Resets:
 		v.Outcome, v.Reason = restore.Restored, fmt.Sprintf("%d disks of %s are set back to the set of %s, %s-consistent", len(in.Plan.Disks), in.Plan.Target.InstanceID, in.Plan.SetID, in.Plan.Proved)
+	case in.Plan.Do == restore.DoImage:
+		v.Outcome, v.Reason = restore.Restored, fmt.Sprintf("the set of %s, %s-consistent, is the image %s", in.Plan.SetID, in.Plan.Proved, id(now.created, restore.KindImage))
+		if in.Plan.Launch != nil {
+			v.Reason += ", and " + id(now.created, restore.KindInstance) + " runs from it"
+		}
 	default:
 		v.Outcome, v.Reason = restore.Restored, fmt.Sprintf("%d disks of the set of %s, %s-consistent, are attached to %s", len(in.Plan.Disks), in.Plan.SetID, in.Plan.Proved, in.Plan.Target.InstanceID)
 	}
+}
+
+// id is that of the first of a kind.
+func id(made []restore.Made, kind string) string {
+	for _, m := range made {
+		if m.Kind == kind {
+			return m.ID
+		}
+	}
+	return "which is not listed yet"
 }
 
 // next is what a person does after a failure.
@@ -236,7 +248,7 @@ func next(in Input, now found) []string {
 
 // first is what went wrong first.
 func first(f restore.Failures) *run.Failure {
-	for _, one := range []*run.Failure{f.Plan, f.Create, f.Stop, f.Move, f.Start, f.Halt, f.Back, f.Again, f.Forget, f.Settle, f.Report} {
+	for _, one := range []*run.Failure{f.Plan, f.Create, f.Image, f.Stop, f.Move, f.Start, f.Halt, f.Back, f.Again, f.Forget, f.Settle, f.Report} {
 		if one != nil {
 			return one
 		}

@@ -43,9 +43,12 @@ func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, err
 			if in.Plan.Resets {
 				return drop(ctx, r, in.Plan.RestoreID)
 			}
-			return cleanup(ctx, r, in.Plan.RestoreID)
+			return cleanup(ctx, r, in.Plan)
 		case restore.Confirm:
 			// First the new ones: a cleanup in between must not find them.
+			if err := keep(ctx, r, in.Plan.RestoreID); err != nil {
+				return nil, err
+			}
 			if err := unmark(ctx, r, cloud.TagRestore, in.Plan.RestoreID, every); err != nil {
 				return nil, err
 			}
@@ -96,20 +99,41 @@ func drop(ctx context.Context, r cloud.Restorer, restoreID string) (*restore.Pro
 	return p, err
 }
 
-// cleanup deletes what carries the restore's mark now, not what a plan says. A
-// disk that was to be replaced and is where it was is noted no more; one that
-// was taken off keeps what its way back needs.
-func cleanup(ctx context.Context, r cloud.Restorer, restoreID string) (*restore.Progress, error) {
-	made, err := r.Marked(ctx, cloud.TagRestore, restoreID)
+// cleanup deletes what carries the restore's mark now, not what a plan says:
+// first the instance, with which its disks end, and the image. A disk that was
+// to be replaced and is where it was is noted no more; one that was taken off
+// keeps what its way back needs.
+func cleanup(ctx context.Context, r cloud.Restorer, plan restore.Plan) (*restore.Progress, error) {
+	restoreID := plan.RestoreID
+	marks, err := restore.Marked(ctx, r, restoreID)
 	if err != nil {
 		return nil, err
 	}
-	p := &restore.Progress{State: restore.Done, Detail: "nothing that the restore has made is left"}
-	for _, d := range made {
-		p.State, p.Detail = restore.Pending, d.ID+" is being deleted"
-		p.Disks = append(p.Disks, restore.Made{ID: d.ID, Origin: d.Tags[cloud.TagOrigin], Device: d.Device, State: d.State})
+	p := &restore.Progress{State: restore.Done, Detail: "nothing that the restore has made is left", Disks: marks.All()}
+	if len(p.Disks) > 0 {
+		p.State, p.Detail = restore.Pending, p.Disks[0].ID+" is being taken away"
+	}
+	if maker, known := r.(cloud.Imager); known {
+		for _, i := range marks.Images {
+			if err := maker.Deregister(ctx, i.ID); err != nil {
+				return nil, err
+			}
+		}
+		for _, h := range marks.Instances {
+			if err := maker.Terminate(ctx, h.ID); err != nil {
+				return nil, err
+			}
+		}
+		if len(marks.Instances) > 0 {
+			return p, nil // its disks go with it, or come off by themselves
+		}
+	}
+	for _, d := range marks.Made {
 		switch d.State {
 		case cloud.DiskAttached:
+			if plan.Mode == restore.AsImage {
+				continue // to an instance that has just ended: it comes off by itself
+			}
 			err = r.Detach(ctx, d.Instance, d.ID)
 		case cloud.DiskFree, cloud.DiskBroken:
 			err = r.DeleteDisk(ctx, d.ID)
@@ -122,4 +146,24 @@ func cleanup(ctx context.Context, r cloud.Restorer, restoreID string) (*restore.
 		err = unmark(ctx, r, cloud.TagReplaced, restoreID, home)
 	}
 	return p, err
+}
+
+// keep takes the mark off the image and the instance of a restore, so that no
+// cleanup finds them.
+func keep(ctx context.Context, r cloud.Restorer, restoreID string) error {
+	maker, known := r.(cloud.Imager)
+	if !known {
+		return nil
+	}
+	marks, err := restore.Marked(ctx, r, restoreID)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, m := range marks.All() {
+		if m.Kind != "" {
+			ids = append(ids, m.ID)
+		}
+	}
+	return maker.Unmark(ctx, ids, []string{cloud.TagRestore})
 }

@@ -96,7 +96,7 @@ func clean(ctx context.Context, c Cloud, in Input, before *restore.Progress) (*r
 		}
 		for _, d := range left {
 			p.State, p.Detail = restore.Pending, d.ID+" is being deleted"
-			p.Disks = append(p.Disks, restore.Made{ID: d.ID, Origin: d.Tags[cloud.TagOrigin], Device: d.Device, State: d.State})
+			p.Disks = append(p.Disks, restore.Made{ID: d.ID, Origin: d.Tags[cloud.TagOrigin], Device: d.Device, State: string(d.State)})
 			if err := take(ctx, c, d, cancelled); err != nil {
 				return nil, err
 			}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -25,6 +26,7 @@ type config struct {
 	frozenWindowMs float64
 	logDays        float64
 	documentHash   string
+	restoreRoles   []string // ARNs of the roles that an instance of a restored image may have
 }
 
 const (
@@ -40,6 +42,7 @@ var retentions = []float64{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 
 // enough for the longest of them. AWS keeps some beginnings for itself.
 var (
 	plainName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,23}$`)
+	roleARN   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$`)
 	reserved  = regexp.MustCompile(`^(aws|amazon|amzn|default$)`)
 )
 
@@ -69,6 +72,14 @@ func fromContext(node constructs.Node, dist string) (config, error) {
 	text("dist", &c.dist)
 	text("alarmEmail", &c.alarmEmail)
 	text("documentHash", &c.documentHash)
+	var roles string
+	text("restoreRoles", &roles)
+	for _, role := range strings.FieldsFunc(roles, func(r rune) bool { return r == ',' || r == ' ' }) {
+		if !roleARN.MatchString(role) {
+			err = errors.Join(err, fmt.Errorf("context restoreRoles wants ARNs of roles, a comma between two, got %q", role))
+		}
+		c.restoreRoles = append(c.restoreRoles, role)
+	}
 	number("frozenWindowMs", &c.frozenWindowMs)
 	number("logDays", &c.logDays)
 	if !slices.Contains(retentions, c.logDays) {

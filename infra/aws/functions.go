@@ -79,6 +79,7 @@ var purpose = map[string]string{
 	"prune":           "deletes the sets that a policy's retention does not keep",
 	"restore-plan":    "says what a restore will do, and refuses what cannot be done",
 	"restore-create":  "makes a set's disks beside everything that is there",
+	"restore-image":   "registers the image of a set, and launches an instance of it",
 	"restore-move":    "attaches disks, takes the old ones off and puts them back",
 	"restore-power":   "stops and starts the instance of a restore in place",
 	"restore-settle":  "lets the old disks go, or deletes what a restore has made",
@@ -137,6 +138,14 @@ func (d *deployment) role(step string) awsiam.Role {
 		Description: jsii.String("The " + step + " step of " + d.name + ", nothing else."),
 	})
 	places := d.places(step)
+	if step == "restore-image" && len(d.restoreRoles) > 0 {
+		// An instance profile hands its role to EC2, hence is named by the owner
+		// of the deployment, not by whoever asks for a restore.
+		grant{
+			sid: "HandOutRoles", actions: []string{"iam:PassRole"}, on: d.restoreRoles,
+			when: conditions{"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
+		}.add(role, places, d.optIns())
+	}
 	for _, g := range slices.Concat(grants[step], everyFunction) {
 		g.add(role, places, d.optIns())
 		g.excuse(role, d, step)

@@ -156,7 +156,19 @@ var grants = map[string][]grant{
 		},
 		{sid: "DeleteMarked", actions: []string{"ec2:DeleteSnapshot"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: doomed, why: markedSets},
 	},
-	"restore-plan":   slices.Concat([]grant{describe, lookAtSnapshots, askAboutKeys}, seeRuns, makeDisks), // which it only tries, as a dry run
+	// What it may make it only tries, as a dry run.
+	"restore-plan": slices.Concat([]grant{describe, lookAtSnapshots, lookAtImages, lookWhereToLaunch, askAboutKeys}, seeRuns, makeDisks, registerImages),
+	"restore-image": slices.Concat([]grant{describe, lookAtSnapshots, lookAtImages, useKeys, lendKeys,
+		{sid: "LaunchOfOwnImages", actions: []string{"ec2:RunInstances"}, on: []string{anyImage}, when: ofRestore, why: ownImages},
+		{sid: "LaunchAsARestore", actions: []string{"ec2:RunInstances"}, on: []string{anyInstance, anyDisk}, when: asRestore, why: newDisk},
+		{
+			sid: "LaunchIntoNetworks", actions: []string{"ec2:RunInstances"}, why: anyNetwork,
+			on: []string{"arn:{partition}:ec2:{region}:{account}:subnet/*", "arn:{partition}:ec2:{region}:{account}:network-interface/*",
+				"arn:{partition}:ec2:{region}:{account}:security-group/*", "arn:{partition}:ec2:{region}:{account}:key-pair/*"},
+		},
+		{sid: "LaunchOfARunsSnapshots", actions: []string{"ec2:RunInstances"}, on: []string{anySnapshot}, when: ofARun, why: runsSets},
+		{sid: "TagWhatIsLaunched", actions: []string{"ec2:CreateTags"}, on: []string{anyInstance, anyDisk}, when: conditions{"StringEquals": {"ec2:CreateAction": "RunInstances"}}, why: newDisk},
+	}, registerImages),
 	"restore-create": slices.Concat([]grant{lookAtDisks, markOld, askAboutKeys, useKeys, lendKeys}, seeRuns, makeDisks),
 	"restore-move": {describe, lendKeys,
 		{sid: "MoveOfOptedIn", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume", "ec2:ModifyInstanceAttribute"}, on: []string{anyInstance}, when: optedIn, why: byTag},
@@ -166,9 +178,11 @@ var grants = map[string][]grant{
 	"restore-power": {describe, lendKeys,
 		{sid: "TurnOptedIn", actions: []string{"ec2:StopInstances", "ec2:StartInstances"}, on: []string{anyInstance}, when: optedIn, why: byTag},
 	},
-	"restore-settle": {lookAtDisks, unmarkOld,
+	"restore-settle": {describe, lookAtImages, unmarkOld,
 		{sid: "DetachFromOptedIn", actions: []string{"ec2:DetachVolume"}, on: []string{anyInstance}, when: optedIn, why: byTag},
 		{sid: "EndOwnDisks", actions: []string{"ec2:DetachVolume", "ec2:DeleteVolume", "ec2:DeleteTags"}, on: []string{anyDisk}, when: ofRestore, why: ownDisks},
+		{sid: "EndOwnImages", actions: []string{"ec2:DeregisterImage", "ec2:DeleteTags"}, on: []string{anyImage}, when: ofRestore, why: ownImages},
+		{sid: "EndOwnInstances", actions: []string{"ec2:TerminateInstances", "ec2:DeleteTags"}, on: []string{anyInstance}, when: ofRestore, why: ownImages},
 	},
 	"verify-choose": {describe, lookAtSnapshots, askAfterAgent, handOutHelper},
 	"verify-mark":   {lookAtSnapshots, label},
@@ -180,7 +194,7 @@ var grants = map[string][]grant{
 		{sid: "EndTheTestsOwn", actions: []string{"ec2:DetachVolume", "ec2:DeleteVolume"}, on: []string{anyDisk}, when: ofTest, why: scratch},
 	},
 	"verify-report":  {lookAtDisks, lookAtSnapshots, label, publish},
-	"restore-report": {describe, publish, parkFailures},
+	"restore-report": {describe, lookAtImages, publish, parkFailures},
 	"wake": {answer, parkFailures,
 		{sid: "FindToken", actions: []string{"s3:GetObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},
 		// Without it S3 denies what is not there, and most sets are nobody's here.
@@ -193,6 +207,9 @@ const (
 	anyInstance = "arn:{partition}:ec2:{region}:{account}:instance/*"
 	anyDisk     = "arn:{partition}:ec2:{region}:{account}:volume/*"
 	anySnapshot = "arn:{partition}:ec2:{region}::snapshot/*"
+	anyImage    = "arn:{partition}:ec2:{region}::image/*"
+	ownImages   = "Images and instances have no name before they are made; the condition holds for those that a restore has made."
+	anyNetwork  = "Into which network a person restores is known when it is asked for; the image and the instance are bound to the restore's own mark."
 	ownDisks    = "Volumes have no name before they are made; the condition holds for those that a restore has made, or noted as replaced."
 	runsSets    = "Snapshots are made by the thousand; the condition holds for those of runs."
 	anyKey      = "arn:{partition}:kms:{region}:*:key/*"
@@ -205,6 +222,23 @@ var (
 	// whose place it takes.
 	ofRestore = conditions{"Null": {"aws:ResourceTag/" + cloud.TagRestore: "false"}}
 	replaced  = conditions{"Null": {"aws:ResourceTag/" + cloud.TagReplaced: "false"}}
+
+	asRestore = conditions{"Null": {"aws:RequestTag/" + cloud.TagRestore: "false"}}
+	ofARun    = conditions{"Null": {"aws:ResourceTag/" + cloud.TagRun: "false"}}
+
+	lookAtImages = grant{
+		sid: "LookAtImages", actions: []string{"ec2:DescribeImages"}, on: []string{"*"}, when: here,
+		why: "EC2's Describe operations know no resources.",
+	}
+	lookWhereToLaunch = grant{
+		sid: "LookWhereToLaunch", actions: []string{"ec2:DescribeInstanceTypes", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"}, on: []string{"*"}, when: here,
+		why: "EC2's Describe operations know no resources.",
+	}
+	registerImages = []grant{
+		{sid: "RegisterAsARestore", actions: []string{"ec2:RegisterImage"}, on: []string{anyImage}, when: asRestore, why: ownImages},
+		{sid: "RegisterARunsSnapshots", actions: []string{"ec2:RegisterImage"}, on: []string{anySnapshot}, when: ofARun, why: runsSets},
+		{sid: "TagAtRegistration", actions: []string{"ec2:CreateTags"}, on: []string{anyImage}, when: conditions{"StringEquals": {"ec2:CreateAction": "RegisterImage"}}, why: ownImages},
+	}
 
 	lookAtDisks = grant{
 		sid: "LookAtDisks", actions: []string{"ec2:DescribeVolumes"}, on: []string{"*"}, when: here,

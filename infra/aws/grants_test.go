@@ -12,6 +12,8 @@ import (
 // rights is what IAM asks for an operation where that is not its own name.
 var rights = map[string][]string{
 	"ec2:CreateSnapshots": {"ec2:CreateSnapshots", "ec2:CreateTags"}, // it tags what it creates
+	"ec2:RegisterImage":   {"ec2:RegisterImage", "ec2:CreateTags"},   // and it
+	"ec2:RunInstances":    {"ec2:RunInstances", "ec2:CreateTags"},    // and it
 	"ec2:CreateVolume":    {"ec2:CreateVolume", "ec2:CreateTags"},    // so does it
 	"s3:ListObjectsV2":    {"s3:ListBucket"},
 }
@@ -35,6 +37,12 @@ var besides = map[string]map[string]string{
 		"kms:ReEncryptFrom": "EC2 makes the disk's data key of the snapshot's",
 		"kms:ReEncryptTo":   "EC2 makes the disk's data key of the snapshot's",
 		"kms:CreateGrant":   "EC2 lets the disk use its key",
+	},
+	"restore-image": {
+		"kms:Decrypt":       "EC2 reads the snapshots' data keys with it, in this role's name",
+		"kms:ReEncryptFrom": "EC2 makes the disks' data keys of the snapshots'",
+		"kms:ReEncryptTo":   "EC2 makes the disks' data keys of the snapshots'",
+		"kms:CreateGrant":   "EC2 lets the disks use their keys",
 	},
 	"restore-move":   {"kms:CreateGrant": "EC2 lets the instance use the key of a disk that it attaches"},
 	"restore-power":  {"kms:CreateGrant": "EC2 lets the instance use the keys of its disks when it starts"},

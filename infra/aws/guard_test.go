@@ -216,7 +216,28 @@ func (g guard) asksEC2(form url.Values) []ask {
 			list = append(list, ask{name, diskARN(id), g.prefixed("aws:ResourceTag/", g.tags(id))})
 		}
 		return list
-	case "ec2:StopInstances", "ec2:StartInstances":
+	case "ec2:RegisterImage":
+		tagging := g.prefixed("aws:RequestTag/", requested)
+		tagging["ec2:CreateAction"] = "RegisterImage"
+		list := []ask{{name, imageARN("new"), asked}, {"ec2:CreateTags", imageARN("new"), tagging}}
+		for i := 1; form.Has(fmt.Sprintf("BlockDeviceMapping.%d.Ebs.SnapshotId", i)); i++ {
+			id := form.Get(fmt.Sprintf("BlockDeviceMapping.%d.Ebs.SnapshotId", i))
+			list = append(list, ask{name, snapshots + id, g.prefixed("aws:ResourceTag/", g.tags(id))})
+		}
+		return list
+	case "ec2:RunInstances":
+		tagging := g.prefixed("aws:RequestTag/", requested)
+		tagging["ec2:CreateAction"] = "RunInstances"
+		return []ask{
+			{name, imageARN(form.Get("ImageId")), g.prefixed("aws:ResourceTag/", g.tags(form.Get("ImageId")))},
+			{name, instanceARN("new"), asked}, {name, diskARN("new"), asked},
+			{name, "arn:aws:ec2:" + region + ":" + number + ":subnet/" + form.Get("SubnetId"), nil},
+			{name, "arn:aws:ec2:" + region + ":" + number + ":network-interface/new", nil},
+			{"ec2:CreateTags", instanceARN("new"), tagging}, {"ec2:CreateTags", diskARN("new"), tagging},
+		}
+	case "ec2:DeregisterImage":
+		return []ask{{name, imageARN(form.Get("ImageId")), g.prefixed("aws:ResourceTag/", g.tags(form.Get("ImageId")))}}
+	case "ec2:StopInstances", "ec2:StartInstances", "ec2:TerminateInstances":
 		id := form.Get("InstanceId.1")
 		return []ask{{name, instanceARN(id), g.prefixed("aws:ResourceTag/", g.tags(id))}}
 	case "ec2:CreateTags", "ec2:DeleteTags":
@@ -228,8 +249,13 @@ func (g guard) asksEC2(form url.Values) []ask {
 				keys[k] = v
 			}
 			on := snapshots + id
-			if strings.HasPrefix(id, "vol-") {
+			switch {
+			case strings.HasPrefix(id, "vol-"):
 				on = diskARN(id)
+			case strings.HasPrefix(id, "ami-"):
+				on = imageARN(id)
+			case strings.HasPrefix(id, "i-"):
+				on = instanceARN(id)
 			}
 			list = append(list, ask{name, on, keys})
 		}
@@ -245,6 +271,8 @@ func (guard) prefixed(prefix string, tags map[string]string) map[string]string {
 	}
 	return out
 }
+
+func imageARN(id string) string { return "arn:aws:ec2:" + region + "::image/" + id }
 
 func diskARN(id string) string {
 	return "arn:aws:ec2:" + region + ":" + number + ":volume/" + id

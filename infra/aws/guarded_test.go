@@ -95,6 +95,7 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 	a.EC2.Encrypt("vol-0da7a000000000001", a.KMS.AddKey(kms.Key{ID: "1234abcd-12ab-34cd-56ef-1234567890ab"}))
 	must(disks.Format(t.Context(), device, "ext4"))
 	must(disks.Mount(device, "/data"))
+	a.EC2.AddSubnet(ec2.Subnet{ID: "subnet-0123456789abcdef0", VPC: "vpc-1"})
 	for _, one := range []struct{ machine, name, input string }{
 		{"snapshot", "run-1", `{"instanceId":"i-0abc12345678def90"}`},
 		{"restore", "restore-1", `{"runId":"run-1","mode":"in-place","acceptCrashConsistent":true}`},
@@ -105,6 +106,11 @@ func guarded(t *testing.T, rights map[string][]grant) (denied []string, end engi
 		{"restore", "restore-6", `{"runId":"run-1","mode":"in-place","acceptCrashConsistent":true}`},
 		{"restore", "restore-7", `{"runId":"restore-6","action":"confirm"}`},
 		{"verify", "verify-1", `{"policy":{"restoreTest":{"instance":"i-0abc12345678def90"}}}`},
+		{"snapshot", "run-2", `{"instanceId":"i-0abc12345678def90","policy":{"volumes":{"excludeBoot":false}}}`},
+		{"restore", "restore-8", `{"runId":"run-2","mode":"image","acceptCrashConsistent":true,"launch":{"type":"m7i.large","subnet":"subnet-0123456789abcdef0"}}`},
+		{"restore", "restore-9", `{"runId":"restore-8","action":"confirm"}`},
+		{"restore", "restore-10", `{"runId":"run-2","mode":"image","acceptCrashConsistent":true,"launch":{"type":"m7i.large","subnet":"subnet-0123456789abcdef0"}}`},
+		{"restore", "restore-11", `{"runId":"restore-10","action":"cleanup"}`},
 	} {
 		x, err := machines.Start("quiesce-"+one.machine, one.name, json.RawMessage(one.input))
 		must(err)
@@ -133,7 +139,9 @@ func TestRunNeedsItsRights(t *testing.T) {
 	for _, c := range []struct{ step, sid string }{
 		{"precheck", "CommandOptedIn"}, {"precheck", "ByThisDocument"}, {"freeze", "FollowCommand"},
 		{"snapshot", "SnapshotOptedIn"}, {"snapshot", "OfItsVolumes"}, {"snapshot", "AsARun"}, {"snapshot", "TagAtCreation"},
-		{"restore-plan", "OfARunsSnapshots"}, {"restore-create", "AsARestore"}, {"restore-plan", "AskAboutKeys"}, {"restore-create", "AskAboutKeys"}, {"restore-plan", "SeeRuns"}, {"restore-create", "NoteWhatIsReplaced"},
+		{"restore-plan", "OfARunsSnapshots"}, {"restore-create", "AsARestore"}, {"restore-plan", "AskAboutKeys"}, {"restore-create", "AskAboutKeys"}, {"restore-plan", "SeeRuns"},
+		{"restore-plan", "RegisterAsARestore"}, {"restore-image", "RegisterARunsSnapshots"}, {"restore-image", "LaunchOfOwnImages"}, {"restore-image", "LaunchAsARestore"},
+		{"restore-settle", "EndOwnImages"}, {"restore-settle", "EndOwnInstances"}, {"restore-create", "NoteWhatIsReplaced"},
 		{"restore-move", "MoveOfOptedIn"}, {"restore-move", "MoveOld"}, {"restore-power", "TurnOptedIn"}, {"restore-settle", "EndOwnDisks"},
 		{"verify-choose", "AskAfterAgent"}, {"verify-mark", "LabelTheRunsOwn"}, {"verify-recover", "CommandOptedIn"}, {"verify-recover", "NoteTheCommand"},
 		{"verify-clean", "EndTheTestsOwn"}, {"verify-report", "Publish"},
@@ -214,6 +222,11 @@ func TestWhatNobodyMayDo(t *testing.T) {
 		{"verify-mark", ask{"ec2:CreateTags", snapshot, of("r", "another")}, false},
 		{"verify-report", ask{"ec2:DeleteSnapshot", snapshot, doomedTags("r", "x")}, false},
 		{"restore-power", ask{"ec2:StopInstances", instance, nil}, false},
+		{"restore-settle", ask{"ec2:TerminateInstances", instance, map[string]string{"aws:ResourceTag/quiesce:restore": "r"}}, true},
+		{"restore-settle", ask{"ec2:TerminateInstances", instance, optIn}, false},
+		{"restore-settle", ask{"ec2:DeregisterImage", "arn:aws:ec2:" + region + "::image/ami-1", nil}, false},
+		{"restore-image", ask{"ec2:RunInstances", "arn:aws:ec2:" + region + "::image/ami-1", nil}, false},
+		{"restore-plan", ask{"ec2:RunInstances", instance, map[string]string{"aws:RequestTag/quiesce:restore": "r"}}, false},
 		{"restore-move", ask{"ec2:DetachVolume", diskARN("vol-1"), nil}, false},
 		{"wake", ask{"s3:GetObject", there["work"] + "/fleet/f/targets.json", nil}, false},
 		{"report", ask{"s3:GetObject", there["work"] + "/tokens/snap-1", nil}, false},
@@ -233,7 +246,7 @@ func TestWhatNobodyMayDo(t *testing.T) {
 		}
 	}
 	ends := map[string][]string{ // what a restore ends is bound to its own marks, and to the opt-in; what a prune ends, to its mark
-		"prune": {"ec2:DeleteSnapshot"}, "restore-power": {"ec2:StopInstances"}, "restore-settle": {"ec2:DeleteTags", "ec2:DeleteVolume"},
+		"prune": {"ec2:DeleteSnapshot"}, "restore-power": {"ec2:StopInstances"}, "restore-settle": {"ec2:DeleteTags", "ec2:DeleteVolume", "ec2:TerminateInstances"},
 		"verify-clean": {"ec2:DeleteVolume"},
 	}
 	for step, list := range grants {

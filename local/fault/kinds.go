@@ -90,7 +90,7 @@ var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", 
 var PluginSteps = []string{"start-plugin", "watch-plugin"}
 
 // RestoreSteps are those of a restore.
-var RestoreSteps = []string{"restore-plan", "restore-create", "restore-move", "restore-power", "restore-settle", "restore-report"}
+var RestoreSteps = []string{"restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report"}
 
 // VerifySteps are those of a restore test besides.
 var VerifySteps = []string{"verify-choose", "verify-mark", "verify-recover", "verify-clean", "verify-report"}
@@ -115,13 +115,16 @@ var mainCalls = map[string][]string{
 
 // APIs are the calls that can be named as a target.
 var APIs = []string{
-	"AttachDisk", "AttachVolume", "CancelCommand", "CreateDisk", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags", "CreateVolume", "DeleteDisk",
-	"DeleteSnapshot", "DeleteSnapshotGroup", "DeleteTags", "DeleteVolume", "DescribeCloudAssistantStatus", "DescribeDisks", "DescribeImages",
-	"DescribeInstanceInformation", "DescribeInstances", "DescribeInvocationResults", "DescribeInvocations", "DescribeLockedSnapshots",
-	"DescribeSnapshotAttribute", "DescribeSnapshotGroups", "DescribeSnapshots", "DescribeVolumes", "DetachDisk", "DetachVolume",
-	"GetCommandInvocation", "InvokeCommand", "ListSharedTargets", "ModifyDiskAttribute", "ModifyInstanceAttribute", "PutEvents", "PutObject",
-	"ReportTaskSucceeded", "ResetDisk", "RunCommand", "SendCommand", "SendTaskSuccess", "StartInstance", "StartInstances", "StopInstance",
-	"StopInstances", "StopInvocation", "TagResources", "UntagResources",
+	"AttachDisk", "AttachVolume", "CancelCommand", "CreateDisk", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags",
+	"CreateVolume", "DeleteDisk", "DeleteSnapshot", "DeleteSnapshotGroup", "DeleteTags", "DeleteVolume", "DeregisterImage",
+	"DescribeCloudAssistantStatus", "DescribeDisks", "DescribeExecution", "DescribeImages", "DescribeInstanceInformation",
+	"DescribeInstanceTypes", "DescribeInstances", "DescribeInvocationResults", "DescribeInvocations", "DescribeKey",
+	"DescribeLockedSnapshots", "DescribeSecurityGroups", "DescribeSnapshotAttribute", "DescribeSnapshotGroups", "DescribeSnapshots",
+	"DescribeSubnets", "DescribeVolumes", "DetachDisk", "DetachVolume", "GenerateDataKeyWithoutPlaintext", "GetCommandInvocation",
+	"InvokeCommand", "ListExecutions", "ListSharedTargets", "ModifyDiskAttribute", "ModifyInstanceAttribute", "PutEvents",
+	"PutObject", "RegisterImage", "ReportTaskSucceeded", "ResetDisk", "RunCommand", "RunInstances", "SendCommand", "SendTaskSuccess",
+	"StartInstance", "StartInstances", "StopInstance", "StopInstances", "StopInvocation", "TagResources", "TerminateInstances",
+	"UntagResources",
 }
 
 // MoreAPIs can be named as well: calls that Alibaba Cloud alone has, and that no

@@ -6,22 +6,53 @@ import (
 	"github.com/quiesce/quiesce/shared/cloud"
 )
 
-// Marks are the disks that carry a restore's mark: those that it has made, and
-// those that it takes off.
+// Marks are what carries a restore's mark: disks that it has made, disks that it
+// takes off, and of the mode image the image and the instance.
 type Marks struct {
 	Made, Old []cloud.Disk
+	Images    []cloud.Image
+	Instances []cloud.Host
+}
+
+// All is what the restore has made, of whatever kind.
+func (m Marks) All() []Made {
+	list := []Made{}
+	for _, i := range m.Images {
+		list = append(list, Made{Kind: KindImage, ID: i.ID, State: string(i.State)})
+	}
+	for _, h := range m.Instances {
+		list = append(list, Made{Kind: KindInstance, ID: h.ID, State: string(h.State)})
+	}
+	for _, d := range m.Made {
+		list = append(list, Made{ID: d.ID, Origin: d.Tags[cloud.TagOrigin], Device: d.Device, State: string(d.State)})
+	}
+	return list
+}
+
+// Marked finds what carries a restore's mark now.
+func Marked(ctx context.Context, r cloud.Restorer, id string) (m Marks, err error) {
+	if maker, known := r.(cloud.Imager); known {
+		if m.Images, err = maker.Images(ctx, cloud.TagRestore, id); err != nil {
+			return m, err
+		}
+		if m.Instances, err = maker.Launched(ctx, cloud.TagRestore, id); err != nil {
+			return m, err
+		}
+	}
+	// The disks last: those of an instance that has ended by now are free.
+	if m.Made, err = r.Marked(ctx, cloud.TagRestore, id); err != nil {
+		return m, err
+	}
+	m.Old, err = r.Marked(ctx, cloud.TagReplaced, id)
+	return m, err
 }
 
 // Recall makes the plan of a restore that was begun before out of what stands
 // on its disks: the execution's history may be gone.
 func Recall(ctx context.Context, r cloud.Restorer, id string) (*Plan, Marks, error) {
 	plan := &Plan{RestoreID: id, Mode: Volumes, Disks: []Disk{}, Old: []Old{}}
-	var m Marks
-	var err error
-	if m.Made, err = r.Marked(ctx, cloud.TagRestore, id); err != nil {
-		return nil, m, err
-	}
-	if m.Old, err = r.Marked(ctx, cloud.TagReplaced, id); err != nil {
+	m, err := Marked(ctx, r, id)
+	if err != nil {
 		return nil, m, err
 	}
 	for _, d := range m.Made {
@@ -36,6 +67,12 @@ func Recall(ctx context.Context, r cloud.Restorer, id string) (*Plan, Marks, err
 		plan.Old = append(plan.Old, Old{ID: d.ID, Device: d.Tags[cloud.TagDevice], Ends: d.Tags[cloud.TagEnds] == "true"})
 		plan.Target.InstanceID = d.Tags[cloud.TagInstance]
 		plan.Starts = d.Tags[cloud.TagRan] == "true"
+	}
+	for _, i := range m.Images {
+		plan.Mode, plan.Target.InstanceID, plan.Policy.Name = AsImage, i.Tags[cloud.TagInstance], i.Tags[cloud.TagPolicy]
+	}
+	for _, h := range m.Instances {
+		plan.Mode, plan.Target.InstanceID, plan.Policy.Name = AsImage, h.Tags[cloud.TagInstance], h.Tags[cloud.TagPolicy]
 	}
 	return plan, m, nil
 }

@@ -3,9 +3,9 @@
 package restore
 
 import (
+	"regexp"
 	"time"
 
-	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
@@ -18,6 +18,7 @@ type State struct {
 	Request  run.Typed `json:"request"`
 	Plan     *Plan     `json:"plan"`
 	Created  *Progress `json:"created"`
+	Imaged   *Progress `json:"imaged"`
 	Stopped  *Progress `json:"stopped"`
 	Moved    *Progress `json:"moved"`
 	Started  *Progress `json:"started"`
@@ -34,6 +35,7 @@ type State struct {
 type Failures struct {
 	Plan   *run.Failure `json:"plan"`
 	Create *run.Failure `json:"create"`
+	Image  *run.Failure `json:"image"`
 	Stop   *run.Failure `json:"stop"`
 	Move   *run.Failure `json:"move"`
 	Start  *run.Failure `json:"start"`
@@ -65,6 +67,8 @@ type Request struct {
 	// services, so that the dry run of its use is denied.
 	AcceptUncheckedKeys bool         `json:"acceptUncheckedKeys,omitempty"`
 	DryRun              bool         `json:"dryRun,omitempty"` // plan, touch nothing
+	Image               *Image       `json:"image,omitempty"`  // of the mode image
+	Launch              *Launch      `json:"launch,omitempty"` // of the mode image: an instance is wanted too
 	OptIn               policy.OptIn `json:"optIn,omitzero"`   // the tag without which an instance is not touched
 
 	// Scratch is for a restore test: the disks are marked as its own, end with
@@ -87,6 +91,7 @@ type Mode string
 const (
 	Volumes Mode = "volumes"  // new disks beside those of an instance
 	InPlace Mode = "in-place" // new disks in the place of those of the set's instance
+	AsImage Mode = "image"    // a machine image, and an instance of it if one is wanted
 )
 
 // Check refuses what cannot be read as a request.
@@ -96,16 +101,16 @@ func (r Request) Check() error {
 		return fault.Input("request.runId", "is missing: a set is restored by the id of its run")
 	case r.Action != "" && r.Action != Restore && r.Action != Rollback && r.Action != Confirm && r.Action != Cleanup:
 		return fault.Input("request.action", "wants %s, %s, %s or %s, got %q", Restore, Rollback, Confirm, Cleanup, r.Action)
-	case r.IsRestore() && r.Mode != Volumes && r.Mode != InPlace:
-		return fault.Input("request.mode", "wants %s or %s, got %q", Volumes, InPlace, r.Mode)
-	case !r.IsRestore() && (r.Mode != "" || r.InstanceID != "" || r.Zone != "" || len(r.Devices) > 0 || r.AcceptCrashConsistent || r.AcceptUncheckedKeys):
+	case r.IsRestore() && r.Mode != Volumes && r.Mode != InPlace && r.Mode != AsImage:
+		return fault.Input("request.mode", "wants %s, %s or %s, got %q", Volumes, InPlace, AsImage, r.Mode)
+	case !r.IsRestore() && (r.Mode != "" || r.InstanceID != "" || r.Zone != "" || len(r.Devices) > 0 || r.AcceptCrashConsistent || r.AcceptUncheckedKeys || r.Image != nil || r.Launch != nil):
 		return fault.Input("request.action", "%s wants the restore's id alone", r.Action)
 	case r.Scratch && r.Mode != Volumes:
 		return fault.Input("request.scratch", "is for the mode %s: a test takes nothing from an instance", Volumes)
 	case r.Mode == InPlace && len(r.Devices) > 0:
-		return fault.Input("request.devices", "is for the mode %s: in place each disk gets the name of the one that it replaces", Volumes)
+		return fault.Input("request.devices", "is for the other modes: in place each disk gets the name of the one that it replaces")
 	}
-	return nil
+	return r.checkImage()
 }
 
 // IsRestore reports whether something is to be restored.
@@ -118,36 +123,42 @@ type Do string
 const (
 	DoNothing Do = "nothing"
 	DoCreate  Do = "create"
+	DoImage   Do = "image"
 	DoBack    Do = "back"
 	DoSettle  Do = "settle"
 )
 
 // Plan is what is going to happen, with everything written out.
 type Plan struct {
-	RestoreID string     `json:"restoreId"` // whose disks are meant: this run, or the one that is gone on with
-	Action    string     `json:"action"`
-	Do        Do         `json:"do"`
-	Mode      Mode       `json:"mode"`
-	Policy    Policy     `json:"policy"`          // that the set is of
-	SetID     string     `json:"setId,omitempty"` // the run whose set it is
-	Target    run.Target `json:"target"`
-	Zone      string     `json:"zone"`
-	Disks     []Disk     `json:"disks"`                   // made or to be made
-	Old       []Old      `json:"old"`                     // taken off, or to be; nothing is left out of a disk that was
-	Resets    bool       `json:"resets"`                  // the disks stay, and their content is replaced once it is kept in snapshots
-	Stops     bool       `json:"stops"`                   // the instance is stopped on the way
-	Starts    bool       `json:"starts"`                  // and started again: it was running
-	Proved    string     `json:"proved"`                  // the set's consistency
-	Because   string     `json:"because"`                 // and the reason
-	Unchecked bool       `json:"uncheckedKeys,omitempty"` // KMS is not asked whether the keys may be used
-	CostHint  string     `json:"costHint"`                // in a sentence
-	Steps     []string   `json:"steps"`                   // what happens, in sentences
-	Next      []string   `json:"next,omitempty"`          // what is the operator's to do
-	Warnings  []string   `json:"warnings,omitempty"`
-	Record    run.Record `json:"record"`
+	RestoreID string        `json:"restoreId"` // whose disks are meant: this run, or the one that is gone on with
+	Action    string        `json:"action"`
+	Do        Do            `json:"do"`
+	Mode      Mode          `json:"mode"`
+	Policy    Policy        `json:"policy"`          // that the set is of
+	SetID     string        `json:"setId,omitempty"` // the run whose set it is
+	Target    run.Target    `json:"target"`
+	Zone      string        `json:"zone"`
+	Disks     []Disk        `json:"disks"` // made or to be made
+	Image     *PlannedImage `json:"image,omitempty"`
+	Launch    *Launch       `json:"launch,omitempty"`
+	Old       []Old         `json:"old"`                     // taken off, or to be; nothing is left out of a disk that was
+	Resets    bool          `json:"resets"`                  // the disks stay, and their content is replaced once it is kept in snapshots
+	Stops     bool          `json:"stops"`                   // the instance is stopped on the way
+	Starts    bool          `json:"starts"`                  // and started again: it was running
+	Proved    string        `json:"proved"`                  // the set's consistency
+	Because   string        `json:"because"`                 // and the reason
+	Unchecked bool          `json:"uncheckedKeys,omitempty"` // KMS is not asked whether the keys may be used
+	CostHint  string        `json:"costHint"`                // in a sentence
+	Steps     []string      `json:"steps"`                   // what happens, in sentences
+	Next      []string      `json:"next,omitempty"`          // what is the operator's to do
+	Warnings  []string      `json:"warnings,omitempty"`
+	Record    run.Record    `json:"record"`
 
 	Scratch bool `json:"scratch,omitempty"` // the disks are a restore test's
 }
+
+// DeviceName is what an attachment may be called.
+var DeviceName = regexp.MustCompile(`^/dev/[a-z][a-z0-9/]{1,30}$`)
 
 // Policy is which policy a set was taken by.
 type Policy struct {
@@ -209,13 +220,21 @@ const (
 	Done    = "done"
 )
 
-// Made is a disk of the restore as it is.
+// Made is what the restore has made, as it is: a disk, or of the mode image what
+// Kind says.
 type Made struct {
-	ID     string          `json:"id"`
-	Origin string          `json:"origin"`
-	Device string          `json:"device,omitempty"`
-	State  cloud.DiskState `json:"state"`
+	Kind   string `json:"kind,omitempty"` // image, instance; empty: disk
+	ID     string `json:"id"`
+	Origin string `json:"origin,omitempty"` // of a disk: the volume that its snapshot was taken of
+	Device string `json:"device,omitempty"`
+	State  string `json:"state"` // of a disk, an image or an instance
 }
+
+// Kinds of what a restore makes besides disks.
+const (
+	KindImage    = "image"
+	KindInstance = "instance"
+)
 
 // Verdict is the answer of the last step, and of the execution.
 type Verdict struct {

@@ -46,6 +46,8 @@ type Config struct {
 	// Turning is how long an instance is stopping or pending; default 5 s,
 	// negative none.
 	Turning time.Duration
+	// Registering is how long a new image is pending; default 1 s, negative none.
+	Registering time.Duration
 	// Stopped and Started hear of an instance's state before it is told to
 	// anybody else; nil is allowed.
 	Stopped, Started func(instance string)
@@ -60,7 +62,10 @@ type EC2 struct {
 	volumes   map[string]*volume
 	snapshots map[string]*snapshot
 	order     []string // snapshot ids, oldest first
-	images    []image
+	images    []*image
+	subnets   map[string]Subnet
+	groups    map[string]Group
+	profiles  []string
 	closed    bool
 }
 
@@ -71,6 +76,7 @@ func New(cfg Config) *EC2 {
 	cfg.Spacing = otherwise(cfg.Spacing, 15*time.Second)
 	cfg.Provision = otherwise(cfg.Provision, time.Second)
 	cfg.Attaching = otherwise(cfg.Attaching, time.Second)
+	cfg.Registering = otherwise(cfg.Registering, time.Second)
 	cfg.Turning = otherwise(cfg.Turning, 5*time.Second)
 	if cfg.Publish == nil {
 		cfg.Publish = func(string, []string, any) {}
@@ -90,6 +96,8 @@ func New(cfg Config) *EC2 {
 		instances: make(map[string]*machine),
 		volumes:   make(map[string]*volume),
 		snapshots: make(map[string]*snapshot),
+		subnets:   make(map[string]Subnet),
+		groups:    make(map[string]Group),
 	}
 }
 
@@ -158,6 +166,13 @@ func (e *EC2) Do(ctx context.Context, c *wire.Call) (wire.Reply, error) {
 		"ModifySnapshotAttribute":   e.modifySnapshotAttribute,
 		"DescribeSnapshotAttribute": e.describeSnapshotAttribute,
 		"DescribeImages":            e.describeImages,
+		"RegisterImage":             e.registerImage,
+		"DeregisterImage":           e.deregisterImage,
+		"RunInstances":              e.runInstances,
+		"TerminateInstances":        e.terminateInstances,
+		"DescribeSubnets":           e.describeSubnets,
+		"DescribeSecurityGroups":    e.describeSecurityGroups,
+		"DescribeInstanceTypes":     e.describeInstanceTypes,
 	}[c.Action]
 	if do == nil {
 		return wire.Reply{}, wire.Bad("InvalidAction", "The action %s is not valid for this web service.", c.Action)

@@ -32,7 +32,7 @@ func (e *EC2) held(s *snapshot, now time.Time) error {
 		return wire.Bad("OperationNotPermitted", "The snapshot '%s' is locked and can't be deleted.", s.id)
 	}
 	for _, image := range e.images {
-		if slices.Contains(image.snapshots, s.id) {
+		if slices.ContainsFunc(image.devices, func(d imageDevice) bool { return d.snapshot == s.id }) {
 			return wire.Bad("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", s.id, image.id)
 		}
 	}
@@ -153,54 +153,6 @@ func (e *EC2) describeSnapshotAttribute(_ context.Context, _ *wire.Call, q query
 		} else {
 			out.Items = append(out.Items, permission{User: who})
 		}
-	}
-	return out, nil
-}
-
-// image is a machine image, as far as it holds snapshots.
-type image struct {
-	id        string
-	snapshots []string
-}
-
-// AddImage registers an image that is made of snapshots.
-func (e *EC2) AddImage(id string, snapshots ...string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.images = append(e.images, image{id, snapshots})
-}
-
-func (e *EC2) describeImages(_ context.Context, _ *wire.Call, q query) (any, error) {
-	type device struct {
-		Snapshot string `xml:"ebs>snapshotId"`
-	}
-	type item struct {
-		ID      string   `xml:"imageId"`
-		State   string   `xml:"imageState"`
-		Owner   string   `xml:"imageOwnerId"`
-		Devices []device `xml:"blockDeviceMapping>item"`
-	}
-	out := struct {
-		XMLName xml.Name `xml:"imagesSet"`
-		Items   []item   `xml:"item"`
-	}{}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, image := range e.images {
-		ok, err := matches(q.filters(), map[string][]string{
-			"image-id": {image.id}, "state": {"available"}, "block-device-mapping.snapshot-id": image.snapshots,
-		}, nil)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			continue
-		}
-		i := item{ID: image.id, State: "available", Owner: e.cfg.Account}
-		for _, s := range image.snapshots {
-			i.Devices = append(i.Devices, device{s})
-		}
-		out.Items = append(out.Items, i)
 	}
 	return out, nil
 }

@@ -19,6 +19,15 @@ type Instance struct {
 	RootDevice string // default /dev/xvda
 	RootKind   string // ebs (default), instance-store
 	Zone       string // default the Region's first
+	Type       string // default m7i.large, or m7g.large
+	Image      string // that it was launched of
+	BootMode   string // legacy-bios, uefi, uefi-preferred; empty: the type's own
+	Virtual    string // hvm (default), paravirtual
+	Platform   string // default Linux/UNIX
+	TPM        string
+	ENA        bool
+	Subnet     string
+	Groups     []string
 	Tags       map[string]string
 }
 
@@ -26,6 +35,9 @@ type machine struct {
 	Instance
 	launched time.Time
 	turning  *time.Timer // to the state that was asked for
+	token    string      // that it was launched by
+	request  string      // and what was asked, to know the token's second use
+	doomed   bool        // a key of its disks may not be used
 }
 
 var instanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
@@ -43,6 +55,18 @@ func (e *EC2) AddInstance(i Instance) {
 	}
 	if i.RootKind == "" {
 		i.RootKind = "ebs"
+	}
+	if i.Type == "" {
+		i.Type = map[string]string{"arm64": "m7g.large"}[i.Arch]
+	}
+	if i.Type == "" {
+		i.Type = "m7i.large"
+	}
+	if i.Virtual == "" {
+		i.Virtual = "hvm"
+	}
+	if i.Platform == "" {
+		i.Platform = linux
 	}
 	if i.Zone == "" {
 		i.Zone = e.cfg.Region + "a"
@@ -129,6 +153,12 @@ type xmlInstance struct {
 	RootKind string       `xml:"rootDeviceType"`
 	Devices  []xmlMapping `xml:"blockDeviceMapping>item"`
 	Platform string       `xml:"platformDetails"`
+	Image    string       `xml:"imageId,omitempty"`
+	Boot     string       `xml:"bootMode,omitempty"`
+	Virtual  string       `xml:"virtualizationType"`
+	TPM      string       `xml:"tpmSupport,omitempty"`
+	ENA      bool         `xml:"enaSupport"`
+	Subnet   string       `xml:"subnetId,omitempty"`
 	Tags     []xmlTag     `xml:"tagSet>item"`
 }
 
@@ -185,11 +215,9 @@ func (e *EC2) describeInstances(_ context.Context, _ *wire.Call, q query) (any, 
 
 func (e *EC2) render(m *machine) xmlInstance {
 	x := xmlInstance{
-		ID: m.ID, State: xmlState{stateCodes[m.State], m.State}, Type: "m7i.large", Launched: wire.Time(m.launched),
-		Zone: m.Zone, Arch: architecture(m.Arch), Root: m.RootDevice, RootKind: m.RootKind, Platform: "Linux/UNIX", Tags: xmlTags(m.Tags),
-	}
-	if m.Arch == "arm64" {
-		x.Type = "m7g.large"
+		ID: m.ID, State: xmlState{stateCodes[m.State], m.State}, Type: m.Type, Launched: wire.Time(m.launched),
+		Zone: m.Zone, Arch: architecture(m.Arch), Root: m.RootDevice, RootKind: m.RootKind, Platform: m.Platform, Tags: xmlTags(m.Tags),
+		Image: m.Image, Boot: m.BootMode, Virtual: m.Virtual, TPM: m.TPM, ENA: m.ENA, Subnet: m.Subnet,
 	}
 	for _, v := range e.attached(m.ID) {
 		x.Devices = append(x.Devices, xmlMapping{v.Device, v.ID, v.attachState(time.Now()), wire.Time(v.attachedAt), v.DeleteOnTermination})

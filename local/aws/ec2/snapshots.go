@@ -22,6 +22,7 @@ type snapshot struct {
 	bytes, gib  int64
 	hollow      bool
 	key         string // of the volume
+	platform    string // of the instance whose root it was
 	description string
 	tags        map[string]string
 	started     time.Time
@@ -188,6 +189,9 @@ func (e *EC2) reserve(volumes []*volume, description string, tags map[string]str
 			maps.Copy(s.tags, v.Tags)
 		}
 		maps.Copy(s.tags, tags)
+		if e.root(v.Instance) == v {
+			s.platform = e.instances[v.Instance].Platform
+		}
 		v.last = now
 		e.snapshots[s.id] = s
 		e.order = append(e.order, s.id)

@@ -42,6 +42,12 @@ func (e *EC2) tagsOf(id string) (tags map[string]string, kind string, err error)
 			return nil, "", err
 		}
 		return v.Tags, "volume", nil
+	case strings.HasPrefix(id, "ami-"):
+		i, err := e.image(id)
+		if err != nil {
+			return nil, "", err
+		}
+		return i.tags, "image", nil
 	case strings.HasPrefix(id, "i-"):
 		m, err := e.find(id)
 		if err != nil {
@@ -138,6 +144,9 @@ func (e *EC2) describeTags(_ context.Context, _ *wire.Call, q query) (any, error
 	}
 	for id := range e.volumes {
 		ids = append(ids, id)
+	}
+	for _, i := range e.images {
+		ids = append(ids, i.id)
 	}
 	ids = append(ids, e.order...)
 	for _, id := range ids {
