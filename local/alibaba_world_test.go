@@ -1,7 +1,6 @@
 package local
 
 import (
-	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/functions"
+	"github.com/quiesce/quiesce/functions/edge"
 	"github.com/quiesce/quiesce/local/aliyun"
 	"github.com/quiesce/quiesce/local/aliyun/ecs"
 	"github.com/quiesce/quiesce/local/engine"
@@ -87,30 +87,9 @@ func (w *abroad) install() {
 			AssetBucket: bucket, Bus: busName, Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper", SHA256: checksum([]byte("the helper"))}},
 		})
 		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: w.there.metrics.Writer(name)})[name]
-		w.local.Handlers[name] = func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
-			const margin = 500 * time.Millisecond // as the edge to Function Compute keeps it
-			deadline, _ := ctx.Deadline()
-			ctx, cancel := context.WithDeadline(ctx, deadline.Add(-margin))
-			defer cancel()
-			if name == "wake" {
-				payload = handedOver(payload)
-			}
-			return step(ctx, payload)
-		}
+		w.local.Handlers[name] = runtimeapi.Edge(edge.Flow(name, step, nil))
 	}
 	w.must(w.there.install(w.local))
-}
-
-// handedOver is a completion's event as the function's edge hands it over.
-func handedOver(event json.RawMessage) json.RawMessage {
-	var e struct {
-		Data struct {
-			SnapshotID string `json:"snapshotId"`
-		} `json:"data"`
-	}
-	_ = json.Unmarshal(event, &e)
-	out, _ := json.Marshal(map[string]any{"detail": map[string]any{"snapshots": []any{map[string]any{"snapshot_id": e.Data.SnapshotID}}}})
-	return out
 }
 
 func (w *abroad) end() {

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/quiesce/quiesce/functions"
+	"github.com/quiesce/quiesce/functions/edge"
 	cloud "github.com/quiesce/quiesce/local/aws"
 	"github.com/quiesce/quiesce/local/aws/ec2"
 	"github.com/quiesce/quiesce/local/engine"
@@ -173,13 +174,7 @@ func (w *world) install() {
 			Bus: busName, Document: document, DocumentHash: checksum([]byte(awscloud.Document())), Machines: []string{w.engine.MachineARN(machineName)},
 		})
 		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: logOf{w, name}})[name]
-		w.local.Handlers[name] = func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
-			const margin = 500 * time.Millisecond // as the edge to Lambda keeps it
-			deadline, _ := ctx.Deadline()
-			ctx, cancel := context.WithDeadline(ctx, deadline.Add(-margin))
-			defer cancel()
-			return step(ctx, payload)
-		}
+		w.local.Handlers[name] = runtimeapi.Edge(edge.Lambda(step))
 	}
 	w.lambda = w.faults.Around(w.local)
 	with := map[string]string{workflow.EventBusName: busName}

@@ -9,19 +9,29 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quiesce/quiesce/functions/edge"
 	"github.com/quiesce/quiesce/shared/fault"
 )
 
 // Handler is a function in this process.
 type Handler func(context.Context, json.RawMessage) (json.RawMessage, error)
 
+// Edge makes a handler of a step with the edge around it that is deployed.
+func Edge(e edge.Edge) Handler {
+	return func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
+		out, failed := e.Invoke(ctx, payload)
+		if failed != nil {
+			return nil, &Failed{Type: failed.Type, Message: failed.Message}
+		}
+		return out, nil
+	}
+}
+
 // Local runs handlers in this process, alike to a Host for the workflow: each
 // has its timeout, and goes on when its caller has given up.
 type Local struct {
 	Handlers map[string]Handler
 	Timeouts map[string]time.Duration // default 3 s, as Lambda's
-	// Classify names the error's type; nil takes the fault's code.
-	Classify func(error) *Failed
 
 	mu      sync.Mutex
 	wg      sync.WaitGroup
@@ -107,8 +117,9 @@ func (l *Local) call(ctx context.Context, handler Handler, payload json.RawMessa
 	if out, err = handler(ctx, payload); err == nil {
 		return out, nil
 	}
-	if l.Classify != nil {
-		return nil, l.Classify(err)
+	var failed *Failed
+	if errors.As(err, &failed) { // named by its edge
+		return nil, failed
 	}
 	return nil, &Failed{Type: string(fault.CodeOf(err)), Message: err.Error()}
 }

@@ -53,7 +53,7 @@ func onAlibaba() (*place, error) {
 				out, err := step(ctx, payload)
 				return fault.Swell(ctx, out), err
 			}
-			a.handlers[name] = serve(edge.Flow(name, swelling, func(ctx context.Context) {
+			a.handlers[name] = runtimeapi.Edge(edge.Flow(name, swelling, func(ctx context.Context) {
 				_ = meter.Flush(ctx) // a metric that could not be put is lost
 			}))
 		}

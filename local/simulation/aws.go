@@ -63,7 +63,7 @@ func onAWS(change func(string) string) (*place, error) {
 			AssetBucket: bucket, Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: checksum([]byte(helper))}},
 			Bus: busName, Document: document, DocumentHash: checksum([]byte(awscloud.Document())),
 		})
-		handlers[name] = serve(edge.Lambda(functions.Table(functions.Deps{Cloud: provider, Metrics: io.Discard})[name]))
+		handlers[name] = runtimeapi.Edge(edge.Lambda(functions.Table(functions.Deps{Cloud: provider, Metrics: io.Discard})[name]))
 	}
 	handlers["janitor"] = handlers["thaw"] // the same function, started by an event
 	with := map[string]string{workflow.EventBusName: busName}

@@ -3,12 +3,10 @@ package simulation
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/quiesce/quiesce/functions/edge"
 	"github.com/quiesce/quiesce/local/aws/wire"
 	"github.com/quiesce/quiesce/local/runtimeapi"
 	"github.com/quiesce/quiesce/workflow/asl"
@@ -93,24 +91,4 @@ type snapshot struct {
 	tags     map[string]string
 	complete bool
 	done     time.Time // when it was; zero if that is not told
-}
-
-// serve makes a function's handler of the step with the edge around it.
-func serve(e edge.Edge) runtimeapi.Handler {
-	return func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
-		out, failed := e.Invoke(ctx, payload)
-		if failed != nil {
-			return nil, &runtimeapi.Failed{Type: failed.Type, Message: failed.Message}
-		}
-		return out, nil
-	}
-}
-
-// said is what a handler of serve has failed with.
-func said(err error) *runtimeapi.Failed {
-	var failed *runtimeapi.Failed
-	if errors.As(err, &failed) {
-		return failed
-	}
-	return &runtimeapi.Failed{Type: "Unhandled", Message: err.Error()}
 }

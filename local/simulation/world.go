@@ -123,7 +123,7 @@ func otherwise(d, instead time.Duration) time.Duration {
 
 // deploy puts the place's definition and functions into the account.
 func (w *world) deploy(at *place) error {
-	w.local = &runtimeapi.Local{Handlers: w.cloud.functions(), Timeouts: timeouts, Classify: said}
+	w.local = &runtimeapi.Local{Handlers: w.cloud.functions(), Timeouts: timeouts}
 	w.invoker = w.plan.Around(w.local)
 	w.machine = w.engine.Deploy(machineName, nil, at.definition, w.cloud.Tasks(w.invoker))
 	if w.schedule.Setup.Deaf {
