@@ -95,7 +95,7 @@ func TestRulesAreForEventsThatExist(t *testing.T) {
 			t.Errorf("no rule names %s", want)
 		}
 	}
-	edge, err := os.ReadFile("../../functions/fc/events.go")
+	edge, err := os.ReadFile("../../functions/edge/events.go")
 	if err != nil || !bytes.Contains(edge, []byte(`"ecs:Snapshot:CreateSnapshotCompleted"`)) {
 		t.Errorf("the function does not know the rule's event: %v", err)
 	}
