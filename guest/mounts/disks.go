@@ -85,12 +85,7 @@ type Point struct{ Path, Device, Source, Type, Options string }
 
 // ReadList reads what a process or thread sees, "thread-self" for this one.
 func ReadList(root, pid string) (List, error) {
-	f, err := os.Open(filepath.Join(root, "proc", pid, "mountinfo"))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	all, err := parse(f)
+	all, err := entries(root, pid)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -24,6 +26,16 @@ type entry struct {
 	kind     string
 	source   string
 	superRO  bool // the superblock
+}
+
+// entries are the mounts that a process sees.
+func entries(root, pid string) ([]entry, error) {
+	f, err := os.Open(filepath.Join(root, "proc", pid, "mountinfo"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return parse(f)
 }
 
 // parse reads mountinfo as proc(5) describes it.

@@ -40,12 +40,7 @@ type Rules struct {
 
 // Read resolves everything that is mounted under a root ("/" for this machine).
 func Read(root string) (*Table, error) {
-	f, err := os.Open(filepath.Join(root, "proc/self/mountinfo"))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	all, err := parse(f)
+	all, err := entries(root, "self")
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,7 @@
 package mounts
 
 import (
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
 )
 
@@ -17,12 +15,7 @@ type Place struct{ Device, Inside string }
 
 // ReadView reads what a process sees, "self" for this one.
 func ReadView(root, pid string) (View, error) {
-	f, err := os.Open(filepath.Join(root, "proc", pid, "mountinfo"))
-	if err != nil {
-		return View{}, err
-	}
-	defer f.Close()
-	all, err := parse(f)
+	all, err := entries(root, pid)
 	return View{visible(all)}, err
 }
 

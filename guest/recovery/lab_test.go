@@ -23,9 +23,10 @@ import (
 // lab is a machine with disks on loop devices, and a helper's state in memory.
 type lab struct {
 	*Recovery
-	t   *testing.T
-	dir string
-	n   int
+	t    *testing.T
+	dir  string
+	pool string // where the disks lie
+	n    int
 }
 
 func newLab(t *testing.T) *lab {
@@ -55,7 +56,25 @@ func newLab(t *testing.T) *lab {
 	must(t, err)
 	l := &lab{t: t, dir: dir, Recovery: &Recovery{State: state, Patience: 5 * time.Second, Scripts: script.Rules{Base: dir}}}
 	l.defaults()
+	l.pool = dir
+	if _, err := exec.LookPath("mkfs.xfs"); err == nil {
+		l.openPool(filepath.Join(memory, "pool.img"))
+	}
 	return l
+}
+
+// openPool makes the disks lie in memory, on a filesystem whose files share blocks:
+// a copy of one is made at once.
+func (l *lab) openPool(image string) {
+	l.t.Helper()
+	f, err := os.Create(image)
+	must(l.t, err)
+	must(l.t, f.Truncate(8<<30))
+	must(l.t, f.Close())
+	sh(l.t, "mkfs.xfs", "-q", "-m", "reflink=1", image)
+	l.pool = filepath.Join(l.dir, "pool")
+	must(l.t, os.Mkdir(l.pool, 0o755))
+	l.mountAt(l.attach(image), l.pool)
 }
 
 func must(t testing.TB, err error) {
@@ -90,7 +109,7 @@ func (l *lab) attach(file string) string {
 func (l *lab) file(size int64) string {
 	l.t.Helper()
 	l.n++
-	path := filepath.Join(l.dir, fmt.Sprintf("disk%d.img", l.n))
+	path := filepath.Join(l.pool, fmt.Sprintf("disk%d.img", l.n))
 	f, err := os.Create(path)
 	must(l.t, err)
 	must(l.t, f.Truncate(size))
@@ -127,8 +146,15 @@ func (l *lab) mountAt(device, at string) {
 	l.t.Helper()
 	sh(l.t, "mount", device, at)
 	l.t.Cleanup(func() {
-		if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
-			l.t.Errorf("unmounting: %s", out)
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			out, err := exec.Command("umount", at).CombinedOutput()
+			if err == nil {
+				return
+			}
+			if time.Now().After(end) {
+				l.t.Errorf("unmounting: %s", out)
+				return
+			}
 		}
 	})
 }
@@ -138,8 +164,8 @@ func (l *lab) mountAt(device, at string) {
 func (l *lab) copy(file string) string {
 	l.t.Helper()
 	l.n++
-	to := filepath.Join(l.dir, fmt.Sprintf("copy%d.img", l.n))
-	sh(l.t, "cp", "--reflink=auto", "--sparse=always", file, to)
+	to := filepath.Join(l.pool, fmt.Sprintf("copy%d.img", l.n))
+	sh(l.t, "cp", "--reflink=auto", "--sparse=auto", file, to)
 	return to
 }
 
@@ -150,6 +176,7 @@ func (l *lab) restored(file, origin string, places ...protocol.Place) protocol.R
 
 func (l *lab) ask(verb protocol.Verb, q *protocol.RecoverRequest, want fault.Code) protocol.Reply {
 	l.t.Helper()
+	defer unix.Umask(unix.Umask(0o077)) // the shell's that starts the helper
 	reply := l.Handle(l.t.Context(), protocol.Request{Version: protocol.Version, Verb: verb, RunID: "restore-1", Recover: q})
 	if got := fault.CodeOf(reply.Error.Err()); got != want {
 		l.t.Fatalf("%s: got %q (%+v), want %q", verb, got, reply.Error, want)
