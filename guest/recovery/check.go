@@ -15,8 +15,11 @@ import (
 	"github.com/quiesce/quiesce/shared/protocol"
 )
 
-// fileName is what a run keeps beside its volumes: no path.
-var fileName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+// Names that become part of a path.
+var (
+	volumeID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+	fileName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+)
 
 // starts are the kinds of application that have a server.
 func starts(kind string) bool {
@@ -35,8 +38,10 @@ func (r *Recovery) check(q *protocol.RecoverRequest) error {
 	for i, d := range q.Disks {
 		at := fmt.Sprintf("recover.disks[%d]", i)
 		switch {
-		case d.ID == "" || d.Origin == "":
-			return fault.Input(at, "wants an id and an origin")
+		case !volumeID.MatchString(d.ID):
+			return fault.Input(at+".id", "%q is no volume's id", d.ID)
+		case !volumeID.MatchString(d.Origin):
+			return fault.Input(at+".origin", "%q is no volume's id", d.Origin)
 		case seen[d.ID]:
 			return fault.Input(at+".id", "%s is named twice", d.ID)
 		case len(d.Serials) == 0 && d.Device == "":
