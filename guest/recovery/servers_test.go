@@ -238,6 +238,40 @@ func TestRealBackupLabel(t *testing.T) {
 	s.verdict(q, "does not start")
 }
 
+// A standby's copy stays one: it recovers to what it had replayed, follows
+// nobody, and is read as it is.
+func TestRealStandby(t *testing.T) {
+	if why := postgres.Missing(); why != "" {
+		t.Skip("SKIP needs " + why)
+	}
+	kinds := [2]string{"ext4", "xfs"}
+	s := newStand(t, kinds)
+	s.Recoverers = map[string]application.Recoverer{"postgresql": postgresql.Recoverer{}}
+	started := func(p *postgres.Server) *postgres.Server {
+		must(t, p.Start(t.Context()))
+		t.Cleanup(func() { must(t, p.Stop(context.WithoutCancel(t.Context()))) })
+		return p
+	}
+	sizes := []string{"shared_buffers=16MB", "max_connections=20"}
+	primary := &postgres.Server{Bin: postgres.Find(), Data: s.dir + "/primary", Dir: s.dir + "/p", Settings: sizes}
+	must(t, primary.Init(t.Context()))
+	started(primary)
+	must(t, primary.Admit(t.Context()))
+	must(t, primary.Exec(t.Context(), "CREATE TABLE t AS SELECT n FROM generate_series(1, 100) n"))
+	standby := &postgres.Server{Bin: postgres.Find(), Data: s.mounts[0] + "/data", Log: s.mounts[1] + "/wal", Dir: s.dir + "/s", Settings: sizes}
+	must(t, standby.Follow(t.Context(), primary))
+	started(standby)
+	q := s.request(s.copies(kinds, nil)...)
+	q.Application.Kind = "postgresql"
+	if r := s.verdict(q, "").Server; !r.Started || !strings.Contains(r.Checked, "pg_checksums") {
+		t.Errorf("got %+v", r)
+	}
+	rows, err := primary.Query(t.Context(), "SELECT count(*) FROM pg_stat_replication")
+	if err != nil || rows[0][0] != "1" {
+		t.Errorf("%v follow the primary, %v", rows, err)
+	}
+}
+
 // MariaDB with its logs on a second volume: the second server finds them.
 func TestRealMariaDB(t *testing.T) {
 	if why := maria.Missing(); why != "" {
