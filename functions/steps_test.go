@@ -3,6 +3,7 @@ package functions_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/quiesce/quiesce/functions/thaw"
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/label"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
@@ -314,6 +316,21 @@ func TestTag(t *testing.T) {
 		}
 		if _, told := c.tags["snap-2"][cloud.TagMounts]; told {
 			t.Errorf("tags %v", c.tags)
+		}
+	})
+	t.Run("each snapshot has the label of its backup", func(t *testing.T) {
+		c := newCloud()
+		in := state()
+		files := protocol.Files{"backup_label": "START WAL LOCATION: 0/4000028 (file 000000010000000000000004)\nCHECKPOINT LOCATION: 0/4000060\nBACKUP METHOD: streamed\nBACKUP FROM: primary\n" +
+			"START TIME: 2026-11-28 08:46:12 UTC\nLABEL: quiesce\nSTART TIMELINE: 1\n", "tablespace_map": "16384 /srv/far\n"}
+		in.Thaw.Evidence = &protocol.Evidence{Application: &protocol.ApplicationEvidence{Kind: policy.PostgreSQL, QuiesceAt: protocol.Stamp{Mono: 1}, ReleasedAt: protocol.Stamp{Mono: 2}, Files: files}}
+		if _, err := do[run.Verdict](t, c, "tag", in); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"snap-1", "snap-2"} {
+			if got := label.Files(c.tags[id][cloud.TagLabel], c.tags[id][cloud.TagSpaces]); !maps.Equal(got, files) {
+				t.Errorf("%s: got %q of %v", id, got, c.tags[id])
+			}
 		}
 	})
 	t.Run("snapshots that a lost call left are labelled as none", func(t *testing.T) {

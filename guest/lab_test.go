@@ -172,9 +172,10 @@ func (l *lab) ask(req protocol.Request, want fault.Code) protocol.Reply {
 func (l *lab) command(req protocol.Request) (protocol.Reply, int) {
 	l.t.Helper()
 	raw, _ := json.Marshal(req)
+	program := helperBinary(l.t) // built before the clock runs
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	c := exec.CommandContext(ctx, helperBinary(l.t), string(req.Verb))
+	c := exec.CommandContext(ctx, program, string(req.Verb))
 	c.Env = []string{"QUIESCE_RUN_DIR=" + l.dir}
 	c.Stdin = bytes.NewReader(raw)
 	if l.extra != nil {

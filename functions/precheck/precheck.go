@@ -44,11 +44,8 @@ const (
 	maxPolicy = 48 << 10
 	maxPlan   = 112 << 10
 
-	maxTag = 255 // characters of a tag's value, on Alibaba Cloud fewer
-
 	maxFlowPolicy = 10 << 10
 	maxFlowPlan   = 24 << 10
-	maxFlowTag    = 128
 )
 
 var (
@@ -342,10 +339,7 @@ func filesystems(plan *run.Plan, instance cloud.Instance, mounts []protocol.Moun
 	for m := range asked {
 		return fault.Input("policy.freeze.mounts", "names %s, where nothing is mounted that can be frozen", m)
 	}
-	most := maxTag
-	if plan.Target.Provider == run.Aliyun {
-		most = maxFlowTag
-	}
+	most := cloud.TagRoom(plan.Target.Provider)
 	for i, v := range plan.Volumes {
 		plan.Volumes[i].Mounts = atlas.PlacesTag(places[v.ID], most)
 		if !used[v.ID] {

@@ -14,6 +14,7 @@ import (
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/consistency"
 	"github.com/quiesce/quiesce/shared/fault"
+	backup "github.com/quiesce/quiesce/shared/label"
 	"github.com/quiesce/quiesce/shared/plugin"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
@@ -194,7 +195,28 @@ func write(ctx context.Context, c Cloud, s run.State, ids []string, consistency 
 		cloud.TagApp:         boolTag(consistency == run.Application),
 		cloud.TagFs:          boolTag(consistency.Rank() >= run.Filesystem.Rank() && s.Plan.Policy.Freeze.Enabled),
 	})
+	if consistency != "" {
+		maps.Copy(tags, kept(s))
+	}
 	return c.TagSnapshots(ctx, ids, tags)
+}
+
+// kept are the tags of what the application's release returned for a restore.
+// Without them the files are only in the history of the execution.
+func kept(s run.State) map[string]string {
+	if s.Set == nil || s.Thaw == nil || s.Thaw.Evidence == nil || s.Thaw.Evidence.Application == nil || len(s.Thaw.Evidence.Application.Files) == 0 {
+		return nil
+	}
+	text, spaces, ok := backup.Tags(s.Thaw.Evidence.Application.Files, cloud.TagRoom(s.Plan.Target.Provider))
+	if !ok {
+		slog.Warn("the backup's label fits no tag and is kept in the execution's history alone", "run", s.Run.ID)
+		return nil
+	}
+	tags := map[string]string{cloud.TagLabel: text}
+	if spaces != "" {
+		tags[cloud.TagSpaces] = spaces
+	}
+	return tags
 }
 
 // located notes on each snapshot where its volume was mounted, for a restore on

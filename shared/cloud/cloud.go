@@ -251,7 +251,9 @@ const (
 	TagConsistency = "quiesce:consistency"
 	TagReason      = "quiesce:reason"
 	TagFrozenMs    = "quiesce:frozen-ms"
-	TagMounts      = "quiesce:mounts" // where the volume's filesystems were mounted: atlas.PlacesTag
+	TagMounts      = "quiesce:mounts"       // where the volume's filesystems were mounted: atlas.PlacesTag
+	TagLabel       = "quiesce:backup-label" // of PostgreSQL's online backup: label.Tags
+	TagSpaces      = "quiesce:tablespaces"  // and its map of tablespaces
 	TagApp         = "AppConsistent"
 	TagFs          = "FsConsistent"
 	TagTest        = "quiesce:restore-test"        // how the last restore test of the set ended
@@ -262,6 +264,14 @@ const (
 	TagDeleting    = "quiesce:deleting"            // the deletion of its set has begun, and when; it is no set any more
 	TagOptIn       = "quiesce:opt-in"              // on the instance: it may be commanded
 )
+
+// TagRoom is how many characters a provider allows for a tag's value.
+func TagRoom(provider string) int {
+	if provider == run.Aliyun {
+		return 128
+	}
+	return 255
+}
 
 var notInTags = regexp.MustCompile(`[^\p{L}\p{Z}\p{N}_.:/=+\-@]+`)
 

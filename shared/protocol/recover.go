@@ -25,7 +25,8 @@ type RecoverRequest struct {
 	Application Application `json:"application"`
 	// Data is the server's data folder by its old path; empty: it is looked for.
 	Data string `json:"data,omitempty"`
-	// Files are what the run's evidence kept: ApplicationEvidence.Files.
+	// Files are what the run kept: ApplicationEvidence.Files, which the tags
+	// of its snapshots hold as well (label.Files).
 	Files Files `json:"files,omitempty"`
 
 	// Check is the absolute path of the user's own check, root's alone to
