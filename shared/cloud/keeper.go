@@ -14,7 +14,8 @@ type Keeper interface {
 	Stored(ctx context.Context, policy string) (Stock, error)
 
 	// Holds tells what else speaks against deleting snapshots: a lock, an
-	// image that is made of them, an account that they are shared with. It
+	// image that is made of them, an account that they are shared with, a
+	// restore test that has begun since they were listed. It
 	// costs a call a snapshot and is asked of those alone that are about to
 	// go. One that is gone already is held by nothing. Codes: those of Stored.
 	Holds(ctx context.Context, ids []string) ([]string, error)

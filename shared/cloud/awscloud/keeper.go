@@ -18,6 +18,9 @@ import (
 // EC2's codes for what is not there.
 const noSnapshot = "InvalidSnapshot.NotFound"
 
+// underTest is what a set says while it is.
+const underTest = "VALIDATING"
+
 // Stored reads every page. Its time is the end of the second that the first
 // answer is dated by: what is listed in it was not taken after that.
 func (p *Provider) Stored(ctx context.Context, policy string) (cloud.Stock, error) {
@@ -63,7 +66,11 @@ func (p *Provider) Holds(ctx context.Context, ids []string) (held []string, err 
 		if err != nil {
 			return nil, translate(err, "look for images of %d snapshots", len(ids))
 		}
-		held = slices.Concat(held, locks, images)
+		tests, err := p.tests(ctx, some)
+		if err != nil {
+			return nil, translate(err, "look for tests of %d snapshots", len(ids))
+		}
+		held = slices.Concat(held, locks, images, tests)
 	}
 	for _, id := range ids {
 		out, err := p.ec2.DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{
@@ -129,6 +136,15 @@ func (p *Provider) locked(ctx context.Context, ids []string) (all []types.Locked
 			return all, nil
 		}
 	}
+}
+
+// tests finds those that somebody has begun to test since they were listed.
+func (p *Provider) tests(ctx context.Context, ids []string) (held []string, err error) {
+	found, err := p.describe(ctx, filter("snapshot-id", ids...), filter("tag:"+cloud.TagTest, underTest))
+	for _, s := range found {
+		held = append(held, fmt.Sprintf("%s is under test by %s", aws.ToString(s.SnapshotId), tagMap(s.Tags)[cloud.TagTestRun]))
+	}
+	return held, err
 }
 
 // images finds those that are made of a snapshot, disabled ones too.
