@@ -86,6 +86,11 @@ func (p *Plan) delete(ctx context.Context, k cloud.Keeper, s *Set) error {
 			return err
 		}
 		s.Marked = len(s.IDs)
+		// Who begins to test it marks it too, and looks then: one of the two sees
+		// the other.
+		if err := p.ask(ctx, k, s); err != nil || s.Keep {
+			return err
+		}
 	}
 	for i, id := range s.IDs {
 		if err := p.deletes.wait(ctx); err != nil {
