@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsschedulertargets"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/quiesce/quiesce/shared/policy"
@@ -41,36 +43,56 @@ func (d *deployment) makeSchedule(p policy.Document, name string, s policy.Sched
 	if err != nil {
 		return err
 	}
-	id := "Schedule" + ident(p.Name) + ident(name)
-	input := map[string]any{"policy": p.Name, "document": fleet}
-	late := awscdk.Duration_Minutes(jsii.Number(min(p.StartLate(), 24*time.Hour).Minutes()))
-	about := jsii.String("Starts the policy " + p.Name + ".")
-	machine, failures := d.machines["start"], d.queue("schedules")
-	if s.Timezone == "" || s.Timezone == "UTC" {
-		input["at"] = awsevents.EventField_Time()
-		awsevents.NewRule(d.stack, jsii.String(id), &awsevents.RuleProps{
-			Description: about,
-			Schedule:    awsevents.Schedule_Expression(jsii.String(s.Expression)),
-			Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSfnStateMachine(machine, &awseventstargets.SfnStateMachineProps{
-				Input:           awsevents.RuleTargetInput_FromObject(input),
-				DeadLetterQueue: failures,
+	d.starts(clocked{
+		id: "Schedule" + ident(p.Name) + ident(name), about: "Starts the policy " + p.Name + ".", when: s, late: p.StartLate(),
+		machine: d.machines["start"], input: map[string]any{"policy": p.Name, "document": fleet}, stamped: true, failures: d.queue("schedules"),
+	})
+	return nil
+}
+
+// clocked is a machine that is started by a clock.
+type clocked struct {
+	id, about string
+	when      policy.Schedule
+	late      time.Duration // by which a start may be late
+	machine   awsstepfunctions.StateMachine
+	input     map[string]any
+	stamped   bool // the input has the time of the start, as at
+	failures  awssqs.Queue
+}
+
+// starts makes a rule or, where a time zone is given, a schedule of EventBridge
+// Scheduler.
+func (d *deployment) starts(s clocked) {
+	late := awscdk.Duration_Minutes(jsii.Number(min(s.late, 24*time.Hour).Minutes()))
+	if s.when.Timezone == "" || s.when.Timezone == "UTC" {
+		if s.stamped {
+			s.input["at"] = awsevents.EventField_Time()
+		}
+		awsevents.NewRule(d.stack, jsii.String(s.id), &awsevents.RuleProps{
+			Description: jsii.String(s.about),
+			Schedule:    awsevents.Schedule_Expression(jsii.String(s.when.Expression)),
+			Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSfnStateMachine(s.machine, &awseventstargets.SfnStateMachineProps{
+				Input:           awsevents.RuleTargetInput_FromObject(s.input),
+				DeadLetterQueue: s.failures,
 				MaxEventAge:     late,
 			})},
 		})
-		return nil
+		return
 	}
-	input["at"] = awsscheduler.ContextAttribute_ScheduledTime()
-	awsscheduler.NewSchedule(d.stack, jsii.String(id), &awsscheduler.ScheduleProps{
-		Description: about,
-		Schedule:    awsscheduler.ScheduleExpression_Expression(jsii.String(s.Expression), awscdk.TimeZone_Of(jsii.String(s.Timezone))),
+	if s.stamped {
+		s.input["at"] = awsscheduler.ContextAttribute_ScheduledTime()
+	}
+	awsscheduler.NewSchedule(d.stack, jsii.String(s.id), &awsscheduler.ScheduleProps{
+		Description: jsii.String(s.about),
+		Schedule:    awsscheduler.ScheduleExpression_Expression(jsii.String(s.when.Expression), awscdk.TimeZone_Of(jsii.String(s.when.Timezone))),
 		TimeWindow:  awsscheduler.TimeWindow_Off(),
-		Target: awsschedulertargets.NewStepFunctionsStartExecution(machine, &awsschedulertargets.ScheduleTargetBaseProps{
-			Input:           awsscheduler.ScheduleTargetInput_FromObject(input),
-			DeadLetterQueue: failures,
+		Target: awsschedulertargets.NewStepFunctionsStartExecution(s.machine, &awsschedulertargets.ScheduleTargetBaseProps{
+			Input:           awsscheduler.ScheduleTargetInput_FromObject(s.input),
+			DeadLetterQueue: s.failures,
 			MaxEventAge:     late,
 		}),
 	})
-	return nil
 }
 
 // fleetInput is the policy that a fleet is started with, but for when it starts,

@@ -3,13 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsschedulertargets"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/quiesce/quiesce/shared/policy"
@@ -55,40 +52,17 @@ func (d *deployment) makeTestJanitor() {
 	d.retried("TestJanitor", "verify-clean")
 }
 
-// makeTest starts the machine by a rule in UTC, and by EventBridge Scheduler where
-// a time zone is given. Both may deliver twice: of two tests of one set, the second
-// finds it marked.
+// makeTest starts the machine by the policy's clock. A start may be delivered twice:
+// of two tests of one set, the second finds it marked.
 func (d *deployment) makeTest(p policy.Document) error {
 	document, err := testInput(p)
 	if err != nil {
 		return err
 	}
-	id, s := "RestoreTest"+ident(p.Name), p.RestoreTest.Schedule
-	input := map[string]any{"policy": document}
-	late := awscdk.Duration_Minutes(jsii.Number(min(p.StartLate(), 24*time.Hour).Minutes()))
-	about := jsii.String("Tests whether a set of the policy " + p.Name + " can be restored.")
-	machine, failures := d.machines["verify"], d.queue(parkedIn["verify-clean"])
-	if s.Timezone == "" || s.Timezone == "UTC" {
-		awsevents.NewRule(d.stack, jsii.String(id), &awsevents.RuleProps{
-			Description: about,
-			Schedule:    awsevents.Schedule_Expression(jsii.String(s.Expression)),
-			Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSfnStateMachine(machine, &awseventstargets.SfnStateMachineProps{
-				Input:           awsevents.RuleTargetInput_FromObject(input),
-				DeadLetterQueue: failures,
-				MaxEventAge:     late,
-			})},
-		})
-		return nil
-	}
-	awsscheduler.NewSchedule(d.stack, jsii.String(id), &awsscheduler.ScheduleProps{
-		Description: about,
-		Schedule:    awsscheduler.ScheduleExpression_Expression(jsii.String(s.Expression), awscdk.TimeZone_Of(jsii.String(s.Timezone))),
-		TimeWindow:  awsscheduler.TimeWindow_Off(),
-		Target: awsschedulertargets.NewStepFunctionsStartExecution(machine, &awsschedulertargets.ScheduleTargetBaseProps{
-			Input:           awsscheduler.ScheduleTargetInput_FromObject(input),
-			DeadLetterQueue: failures,
-			MaxEventAge:     late,
-		}),
+	d.starts(clocked{
+		id: "RestoreTest" + ident(p.Name), about: "Tests whether a set of the policy " + p.Name + " can be restored.",
+		when: p.RestoreTest.Schedule, late: p.StartLate(),
+		machine: d.machines["verify"], input: map[string]any{"policy": document}, failures: d.queue(parkedIn["verify-clean"]),
 	})
 	return nil
 }
