@@ -41,6 +41,7 @@ type line struct {
 	Run     runCmd     `cmd:"" help:"Run the whole workflow on this machine: emulated cloud, real disks, restore and check."`
 	Start   startCmd   `cmd:"" help:"Start a run in the cloud."`
 	Status  statusCmd  `cmd:"" help:"Show how far a run is, or how it ended."`
+	Show    showCmd    `cmd:"" help:"Show one run: what happened when, what was held, what was proved."`
 	List    listCmd    `cmd:"" help:"List the latest runs."`
 	Stop    stopCmd    `cmd:"" help:"Stop a run; the instance is let go by the janitor, or by its own deadline."`
 	Sets    setsCmd    `cmd:"" help:"List the sets that there are, and why each is kept."`

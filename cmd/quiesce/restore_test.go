@@ -56,6 +56,9 @@ func TestRestoreShowsItsPlanFirst(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("%d %s%s", code, out, stderr)
 	}
+	if !strings.Contains(stderr, "  Plan ") || !strings.Contains(stderr, "  Report ") {
+		t.Errorf("it does not say how far it is: %s", stderr)
+	}
 	for _, want := range []string{"planned", "db-3", "application", "vol-0da7a000000000001", "20 GiB", stockedID, "step 1", "--yes"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

@@ -67,9 +67,13 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	if c.Output == "json" {
 		log = s.progress
 	}
-	report, err := local.Run(ctx, options, &live{out: log})
+	watch := &scribe{Progress: &live{out: log}}
+	report, err := local.Run(ctx, options, watch)
 	if err != nil {
 		return err
+	}
+	if err := watch.write(report); err != nil {
+		fmt.Fprintf(s.progress, "quiesce: the run was not written down, `quiesce show` does not know it: %v\n", err)
 	}
 	if c.Output == "json" {
 		if err := writeJSON(s.out, report); err != nil {

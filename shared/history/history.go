@@ -29,9 +29,10 @@ type Record struct {
 // Passage is one state's visit, as it is told while a run goes on.
 type Passage struct {
 	State  string
-	Type   string // Task, Choice, Wait, ...
-	Done   bool   // it has been left, or it has failed
-	Failed string // the error that its Catch took
+	Type   string    // Task, Choice, Wait, ...
+	Done   bool      // it has been left, or it has failed
+	Failed string    // the error that its Catch took
+	At     time.Time // when it was entered
 	Took   time.Duration
 	After  run.State // the document as it is now, of one that has been left
 }

@@ -89,7 +89,7 @@ func (e *EC2) describeSecurityGroups(_ context.Context, _ *wire.Call, q query) (
 		if !known {
 			return nil, wire.Bad("InvalidGroup.NotFound", "The security group '%s' does not exist", id)
 		}
-		out.Items = append(out.Items, item{g.ID, g.VPC})
+		out.Items = append(out.Items, item(g))
 	}
 	return out, nil
 }

@@ -114,7 +114,7 @@ func (r *reader) take(e fnf.EventsItem) {
 		r.document(detail.Input)
 		r.leave(at) // a step whose Catch was taken has no exit of its own
 		r.current, r.entered[e.StepName] = e.StepName, at
-		r.say(history.Passage{State: e.StepName})
+		r.say(history.Passage{State: e.StepName, At: at})
 	case "StepExited":
 		r.document(detail.Output)
 		r.leave(at)
@@ -146,7 +146,7 @@ func (r *reader) leave(at time.Time) {
 	if r.current == "" {
 		return
 	}
-	r.say(history.Passage{State: r.current, Done: true, Failed: r.failed, Took: at.Sub(r.entered[r.current]), After: r.record.State})
+	r.say(history.Passage{State: r.current, Done: true, At: r.entered[r.current], Failed: r.failed, Took: at.Sub(r.entered[r.current]), After: r.record.State})
 	r.current, r.failed = "", ""
 }
 

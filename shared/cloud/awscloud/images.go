@@ -100,13 +100,14 @@ func (p *Provider) Register(ctx context.Context, spec cloud.ImageSpec) (string, 
 	if failed != nil {
 		return "", translate(failed, "look for the image %s", spec.Name)
 	}
-	for _, i := range found.Images {
-		if tagMap(i.Tags)[cloud.TagRestore] == spec.Tags[cloud.TagRestore] {
-			return aws.ToString(i.ImageId), nil
-		}
+	if len(found.Images) == 0 {
+		return "", fault.New(fault.Unavailable, "register the image %s: the name is taken, and no image is listed under it yet", spec.Name)
+	}
+	i := found.Images[0]
+	if tagMap(i.Tags)[cloud.TagRestore] != spec.Tags[cloud.TagRestore] {
 		return "", fault.New(fault.RestoreRefused, "register the image %s: %s has the name already, and is not of this restore", spec.Name, aws.ToString(i.ImageId))
 	}
-	return "", fault.New(fault.Unavailable, "register the image %s: the name is taken, and no image is listed under it yet", spec.Name)
+	return aws.ToString(i.ImageId), nil
 }
 
 // Images asks by the tag among the account's own.

@@ -28,6 +28,13 @@ func Look(ctx context.Context, client *sfn.Client, arn string) (*Record, error) 
 	return &r.record, r.read(ctx)
 }
 
+// Tell reads an execution's history once and tells each passage; of one that goes
+// on, the last has no end.
+func Tell(ctx context.Context, client *sfn.Client, arn string, tell func(Passage)) (*Record, error) {
+	r := &reader{client: client, arn: arn, tell: tell, entered: map[string]time.Time{}}
+	return &r.record, r.read(ctx)
+}
+
 // Follow reads an execution's history until it has ended and tells each
 // passage once. When ctx ends it returns what it has read.
 func Follow(ctx context.Context, client *sfn.Client, arn string, tell func(Passage)) (*Record, error) {
@@ -54,6 +61,7 @@ type reader struct {
 	record  Record
 	entered map[string]time.Time
 	current string
+	kind    string // of the current state
 	failed  string
 }
 
@@ -95,7 +103,8 @@ func (r *reader) take(e types.HistoryEvent) {
 		r.carry(d.Input)
 		r.leave(*e.Timestamp) // a state whose Catch was taken has no exit of its own
 		r.current, r.entered[*d.Name] = *d.Name, *e.Timestamp
-		r.say(Passage{State: *d.Name, Type: strings.TrimSuffix(kind, "StateEntered")})
+		r.kind = strings.TrimSuffix(kind, "StateEntered")
+		r.say(Passage{State: *d.Name, Type: r.kind, At: *e.Timestamp})
 	case e.StateExitedEventDetails != nil:
 		r.carry(e.StateExitedEventDetails.Output)
 		r.leave(*e.Timestamp)
@@ -131,7 +140,7 @@ func (r *reader) leave(at time.Time) {
 	if r.current == "" {
 		return
 	}
-	r.say(Passage{State: r.current, Done: true, Failed: r.failed, Took: at.Sub(r.entered[r.current]), After: r.record.State})
+	r.say(Passage{State: r.current, Type: r.kind, Done: true, At: r.entered[r.current], Failed: r.failed, Took: at.Sub(r.entered[r.current]), After: r.record.State})
 	r.current, r.failed = "", ""
 }
 
