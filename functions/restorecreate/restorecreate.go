@@ -5,11 +5,8 @@ package restorecreate
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
@@ -81,7 +78,9 @@ func look(ctx context.Context, r cloud.Restorer, plan restore.Plan, first bool) 
 	}
 	if p.State == restore.Done && len(plan.Old) > 0 {
 		if err = mark(ctx, r, plan); err == nil {
-			err = alone(ctx, r, plan)
+			// A run that begins after the disks were marked refuses them, and one
+			// that began before is seen here: neither is missed.
+			err = restore.Alone(ctx, r, plan.Target.InstanceID)
 		}
 	}
 	return p, err
@@ -89,10 +88,9 @@ func look(ctx context.Context, r cloud.Restorer, plan restore.Plan, first bool) 
 
 // Spec is the request for one disk. The same is asked again whoever asks.
 func Spec(plan restore.Plan, d restore.Disk) cloud.DiskSpec {
-	sum := sha256.Sum256([]byte(plan.RestoreID + " " + d.Snapshot))
 	spec := cloud.DiskSpec{
 		Snapshot: d.Snapshot, Zone: plan.Zone, Kind: d.Kind, SizeGiB: d.SizeGiB, IOPS: d.IOPS, Throughput: d.Throughput,
-		Token: hex.EncodeToString(sum[:]),
+		Token: restore.Token(plan.RestoreID, d.Snapshot),
 		Tags: map[string]string{
 			cloud.TagRestore: plan.RestoreID, cloud.TagOrigin: d.Origin, cloud.TagDevice: d.Device,
 			cloud.TagEnds: strconv.FormatBool(d.Ends), cloud.TagInstance: plan.Target.InstanceID,
@@ -108,21 +106,6 @@ func Spec(plan restore.Plan, d restore.Disk) cloud.DiskSpec {
 		spec.Key = d.Key
 	}
 	return spec
-}
-
-// alone looks once more for a run on the instance that is to be stopped. A run
-// that begins after the disks were marked refuses them, and one that began
-// before is seen here: neither is missed.
-func alone(ctx context.Context, r cloud.Restorer, plan restore.Plan) error {
-	runs, known := r.(cloud.Runs)
-	if !known {
-		return nil
-	}
-	going, err := runs.Running(ctx, plan.Target.InstanceID)
-	if err == nil && len(going) > 0 {
-		err = fault.New(fault.RunInProgress, "%s is being snapshotted by %s", plan.Target.InstanceID, strings.Join(going, ", "))
-	}
-	return err
 }
 
 // mark writes on each disk that makes room what its way back needs, before the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
@@ -118,22 +117,15 @@ func (p *planner) refused(err error, d restore.Disk) error {
 	return &fault.Error{Code: fault.CodeOf(err), Field: "request.runId", Message: said, Cause: err}
 }
 
-// alone refuses an instance on which a run is going on: the disks that come
-// would be in its set, and a stop would break its window.
+// alone refuses an instance on which a run is going on; a plan may be made
+// beside it.
 func (p *planner) alone(ctx context.Context) error {
-	runs, known := p.c.(cloud.Runs)
-	if !known {
+	err := restore.Alone(ctx, p.c, p.host.ID)
+	if fault.CodeOf(err) == fault.RunInProgress && p.in.DryRun {
+		p.plan.Warnings = append(p.plan.Warnings, err.Error()+": until that has ended nothing is done")
 		return nil
 	}
-	going, err := runs.Running(ctx, p.host.ID)
-	switch {
-	case err != nil || len(going) == 0:
-		return err
-	case p.in.DryRun:
-		p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf("%s is being snapshotted (%s): it is refused until that has ended", p.host.ID, strings.Join(going, ", ")))
-		return nil
-	}
-	return &fault.Error{Code: fault.RunInProgress, Field: "request.instanceId", Message: fmt.Sprintf("%s is being snapshotted by %s", p.host.ID, strings.Join(going, ", "))}
+	return err
 }
 
 // tested warns of what a restore test says of the set. One that is going on is

@@ -129,7 +129,7 @@ func (p Plan) Launching(image string) cloud.LaunchSpec {
 	l := p.Launch
 	spec := cloud.LaunchSpec{
 		Image: image, Type: l.Type, Subnet: l.Subnet, Groups: l.Groups, Profile: l.Profile, Key: l.Key,
-		Token: token(p.RestoreID, "launch"), Tags: p.marks(),
+		Token: Token(p.RestoreID, "launch"), Tags: p.marks(),
 	}
 	spec.Tags["Name"] = "restored from " + p.SetID
 	for k, v := range l.Tags {
@@ -138,8 +138,8 @@ func (p Plan) Launching(image string) cloud.LaunchSpec {
 	return spec
 }
 
-// token names one request of a restore, the same whenever it is made.
-func token(restoreID, what string) string {
+// Token names one request of a restore, the same whenever it is made.
+func Token(restoreID, what string) string {
 	sum := sha256.Sum256([]byte(restoreID + " " + what))
 	return hex.EncodeToString(sum[:])
 }

@@ -169,15 +169,7 @@ func (e *EC2) fits(i *image, q query) (zone string, err error) {
 
 // terminateInstances may be asked again: what is gone stays visible for a while.
 func (e *EC2) terminateInstances(_ context.Context, _ *wire.Call, q query) (any, error) {
-	type change struct {
-		ID       string   `xml:"instanceId"`
-		Current  xmlState `xml:"currentState"`
-		Previous xmlState `xml:"previousState"`
-	}
-	out := struct {
-		XMLName xml.Name `xml:"instancesSet"`
-		Items   []change `xml:"item"`
-	}{}
+	var out changes
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, id := range q.list("InstanceId") {
@@ -194,7 +186,7 @@ func (e *EC2) terminateInstances(_ context.Context, _ *wire.Call, q query) (any,
 				e.terminate(m)
 			})
 		}
-		out.Items = append(out.Items, change{m.ID, xmlState{stateCodes[m.State], m.State}, xmlState{stateCodes[before], before}})
+		out.add(m, before)
 	}
 	return out, nil
 }

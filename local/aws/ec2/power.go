@@ -18,6 +18,22 @@ type turn struct {
 	on           func(instance string)
 }
 
+// changes are the answer to a call that changes instances' states.
+type changes struct {
+	XMLName xml.Name `xml:"instancesSet"`
+	Items   []change `xml:"item"`
+}
+
+type change struct {
+	ID       string   `xml:"instanceId"`
+	Current  xmlState `xml:"currentState"`
+	Previous xmlState `xml:"previousState"`
+}
+
+func (c *changes) add(m *machine, before string) {
+	c.Items = append(c.Items, change{m.ID, xmlState{stateCodes[m.State], m.State}, xmlState{stateCodes[before], before}})
+}
+
 func (e *EC2) stopInstances(_ context.Context, _ *wire.Call, q query) (any, error) {
 	return e.turn(q, turn{verb: "stopped", from: "running", by: "stopping", to: "stopped", on: e.cfg.Stopped})
 }
@@ -29,15 +45,7 @@ func (e *EC2) startInstances(_ context.Context, _ *wire.Call, q query) (any, err
 // turn answers at once and gets there later. One that is there, or on its way
 // there, is left as it is; from any other state the call is refused.
 func (e *EC2) turn(q query, t turn) (any, error) {
-	type change struct {
-		ID       string   `xml:"instanceId"`
-		Current  xmlState `xml:"currentState"`
-		Previous xmlState `xml:"previousState"`
-	}
-	out := struct {
-		XMLName xml.Name `xml:"instancesSet"`
-		Items   []change `xml:"item"`
-	}{}
+	var out changes
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var all []*machine
@@ -60,7 +68,7 @@ func (e *EC2) turn(q query, t turn) (any, error) {
 			m.State = t.by
 			m.turning = time.AfterFunc(e.cfg.Turning, func() { e.turned(m, t) })
 		}
-		out.Items = append(out.Items, change{m.ID, xmlState{stateCodes[m.State], m.State}, xmlState{stateCodes[before], before}})
+		out.add(m, before)
 	}
 	return out, nil
 }

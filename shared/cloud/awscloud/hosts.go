@@ -8,7 +8,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/quiesce/quiesce/shared/cloud"
-	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -34,14 +33,10 @@ var hostStates = map[types.InstanceStateName]cloud.HostState{
 
 // Host asks for the instance and for its volumes.
 func (p *Provider) Host(ctx context.Context, id string) (cloud.Host, error) {
-	out, err := p.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	i, err := p.instance(ctx, id)
 	if err != nil {
-		return cloud.Host{}, translate(err, "describe %s", id)
+		return cloud.Host{}, err
 	}
-	if len(out.Reservations) == 0 || len(out.Reservations[0].Instances) == 0 {
-		return cloud.Host{}, fault.New(fault.InstanceNotFound, "describe %s: there is no such instance in %s", id, p.region)
-	}
-	i := out.Reservations[0].Instances[0]
 	h := cloud.Host{ID: id, Target: run.Target{Provider: "aws", Region: p.region, InstanceID: id}, Root: aws.ToString(i.RootDeviceName), Tags: tagMap(i.Tags), Ephemeral: i.RootDeviceType == types.DeviceTypeInstanceStore}
 	h.Managed, h.Names, h.Usual = h.Tags[groupTag], attachments(), string(usualKind)
 	if i.State != nil {

@@ -22,14 +22,10 @@ const nameTaken = "InvalidAMIName.Duplicate"
 // Model takes from the instance what it runs by, and from its image, if that is
 // there still, what an instance does not say.
 func (p *Provider) Model(ctx context.Context, instance string) (cloud.Model, error) {
-	out, err := p.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{instance}})
+	i, err := p.instance(ctx, instance)
 	if err != nil {
-		return cloud.Model{}, translate(err, "describe %s", instance)
+		return cloud.Model{}, err
 	}
-	if len(out.Reservations) == 0 || len(out.Reservations[0].Instances) == 0 {
-		return cloud.Model{}, fault.New(fault.InstanceNotFound, "describe %s: there is no such instance in %s", instance, p.region)
-	}
-	i := out.Reservations[0].Instances[0]
 	m := cloud.Model{
 		Architecture: string(i.Architecture), BootMode: string(i.BootMode), Virtualization: string(i.VirtualizationType), Kernel: aws.ToString(i.KernelId),
 		Ramdisk: aws.ToString(i.RamdiskId), Sriov: aws.ToString(i.SriovNetSupport), TPM: aws.ToString(i.TpmSupport), ENA: aws.ToBool(i.EnaSupport),

@@ -22,14 +22,10 @@ const (
 // Instance asks for the instance and for its volumes; an instance that was
 // terminated is described as such for a while.
 func (p *Provider) Instance(ctx context.Context, id string) (cloud.Instance, error) {
-	out, err := p.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	i, err := p.instance(ctx, id)
 	if err != nil {
-		return cloud.Instance{}, translate(err, "describe %s", id)
+		return cloud.Instance{}, err
 	}
-	if len(out.Reservations) == 0 || len(out.Reservations[0].Instances) == 0 {
-		return cloud.Instance{}, fault.New(fault.InstanceNotFound, "describe %s: there is no such instance in %s", id, p.region)
-	}
-	i := out.Reservations[0].Instances[0]
 	volumes, err := p.volumes(ctx, id, boot(i))
 	if err != nil {
 		return cloud.Instance{}, translate(err, "list the volumes of %s", id)
@@ -47,6 +43,18 @@ func (p *Provider) Instance(ctx context.Context, id string) (cloud.Instance, err
 		Target:  run.Target{Provider: "aws", Region: p.region, InstanceID: id},
 		Volumes: volumes,
 	}, nil
+}
+
+// instance describes one.
+func (p *Provider) instance(ctx context.Context, id string) (types.Instance, error) {
+	out, err := p.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	if err != nil {
+		return types.Instance{}, translate(err, "describe %s", id)
+	}
+	if len(out.Reservations) == 0 || len(out.Reservations[0].Instances) == 0 {
+		return types.Instance{}, fault.New(fault.InstanceNotFound, "describe %s: there is no such instance in %s", id, p.region)
+	}
+	return out.Reservations[0].Instances[0], nil
 }
 
 func (p *Provider) volumes(ctx context.Context, instance, boot string) ([]cloud.Volume, error) {
