@@ -8,6 +8,7 @@ import (
 
 	"github.com/quiesce/quiesce/events"
 	port "github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/shared/run"
 )
@@ -50,6 +51,26 @@ func TestRestoreAndRunAtOneTime(t *testing.T) {
 // What is only looked at may go on beside a run, and a restore beside the test
 // of its set: the plan says so.
 func TestRestoreWarns(t *testing.T) {
+	t.Run("copies beside the original", func(t *testing.T) {
+		inRestore(t, nil, func(w *world) {
+			r := w.asks("r", restore.Request{RunID: theSet, Mode: restore.Volumes})
+			if r.verdict.Outcome != restore.Restored || !strings.Contains(strings.Join(r.plan.Warnings, " "), "excludeTags") {
+				t.Fatalf("got %+v, %v", r.verdict, r.plan)
+			}
+			with, without := w.policy(), w.policy()
+			without.Volumes.ExcludeTags = map[string]string{port.TagRestore: ""}
+			for name, c := range map[string]struct {
+				policy policy.Policy
+				want   int
+			}{"with": {with, 4}, "without": {without, 2}} {
+				record := w.wait(w.start(name, w.request(c.policy)))
+				if p := record.State.Plan; p == nil || len(p.Volumes) != c.want {
+					t.Errorf("%s the copies: the set is planned of %+v, want %d: %s", name, p, c.want, record.Cause)
+				}
+				time.Sleep(time.Minute)
+			}
+		})
+	})
 	t.Run("a dry run beside a run", func(t *testing.T) {
 		inRestore(t, []string{"precheck:hang"}, func(w *world) {
 			w.start("nightly", `{"instanceId":"`+instanceID+`"}`)

@@ -86,6 +86,7 @@ func (p *planner) beside(set []cloud.Source) error {
 	for _, s := range set {
 		p.plan.Disks = append(p.plan.Disks, restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: names[s.VolumeID], SizeGiB: s.SizeGiB, Kind: p.host.Usual, Key: s.Key, Ends: p.in.Scratch})
 	}
+	p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf("a run on %s takes the copies into its set as long as they are attached, unless its policy has volumes.excludeTags {%q: \"\"}", p.host.ID, cloud.TagRestore))
 	return nil
 }
 
