@@ -163,6 +163,11 @@ func (b *setBack) keep(ctx context.Context) error {
 	if len(b.known) > 0 {
 		return nil
 	}
+	for _, d := range b.plan.Disks { // before anything is done, by the right that does it
+		if err := b.by.TryReset(ctx, d.Origin, d.Snapshot); err != nil {
+			return err
+		}
+	}
 	sum := sha256.Sum256([]byte(b.plan.RestoreID + " kept"))
 	spec := cloud.KeepSpec{
 		Instance: b.host.ID, Token: hex.EncodeToString(sum[:]),

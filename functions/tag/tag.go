@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/quiesce/quiesce/events"
@@ -181,7 +182,8 @@ func write(ctx context.Context, c Cloud, s run.State, ids []string, consistency 
 	}
 	tags := map[string]string{}
 	if s.Plugin != nil {
-		maps.Copy(tags, s.Plan.Policy.Tags) // no call of ours has made the set
+		maps.Copy(tags, s.Plan.Policy.Tags) // no call of ours has made the set, nor said whose it is
+		tags[cloud.TagInstance], tags[cloud.TagMembers] = s.Plan.Target.InstanceID, strconv.Itoa(len(s.Plan.Volumes))
 		if s.Plugin.Windows {
 			tags[plugin.WindowsApp] = boolTag(consistency == run.Application) // as the tool spells it there
 		}

@@ -43,17 +43,51 @@ func TestEveryFunctionIsDeployed(t *testing.T) {
 	}
 }
 
-// The flow is given every name that it has a place for, and no other.
-func TestFlowIsGivenItsFunctions(t *testing.T) {
-	flow := read(t).blocks("resource")[".alicloud_fnf_flow.snapshot"]
+// Each flow is given every name that it has a place for, and no other.
+func TestFlowsAreGivenTheirFunctions(t *testing.T) {
+	for name, of := range map[string]struct {
+		text      string
+		functions []workflow.Function
+		bus       bool
+	}{
+		"snapshot": {workflow.Flow(), workflow.FlowFunctions(), true},
+		"restore":  {workflow.RestoreFlow(), workflow.RestoreFunctions(), false},
+	} {
+		given, text := template(t, name)
+		for _, f := range of.functions {
+			if given[f.Arn] != f.Step {
+				t.Errorf("%s: %s is %q, want %s", name, f.Arn, given[f.Arn], f.Step)
+			}
+			delete(given, f.Arn)
+		}
+		if _, ok := given[workflow.EventBusName]; ok != of.bus {
+			t.Errorf("%s is told the bus: %t", name, ok)
+		}
+		if delete(given, workflow.EventBusName); len(given) > 0 {
+			t.Errorf("%s has no place for %v", name, given)
+		}
+		if text != of.text {
+			t.Errorf("%s: the template is not the definition", name)
+		}
+		if strings.Contains(of.text, "%{") {
+			t.Errorf("%s holds what Terraform takes for a directive", name)
+		}
+	}
+}
+
+// template is what a flow's definition is made of: the substitutions, each with
+// the step behind it, and the file.
+func template(t *testing.T, name string) (given map[string]string, text string) {
+	t.Helper()
+	flow := read(t).blocks("resource")[".alicloud_fnf_flow."+name]
 	if flow == nil {
-		t.Fatal("there is no flow")
+		t.Fatalf("there is no flow %s", name)
 	}
 	call, ok := flow.Body.Attributes["definition"].Expr.(*hclsyntax.FunctionCallExpr)
 	if !ok || call.Name != "templatefile" {
-		t.Fatal("the definition is no template")
+		t.Fatalf("%s: the definition is no template", name)
 	}
-	given := map[string]string{}
+	given = map[string]string{}
 	for _, item := range call.Args[1].(*hclsyntax.ObjectConsExpr).Items {
 		key, _ := item.KeyExpr.Value(nil)
 		given[key.AsString()] = ""
@@ -65,25 +99,34 @@ func TestFlowIsGivenItsFunctions(t *testing.T) {
 			}
 		}
 	}
-	for _, f := range workflow.FlowFunctions() {
-		if given[f.Arn] != f.Step {
-			t.Errorf("%s is %q, want %s", f.Arn, given[f.Arn], f.Step)
-		}
-		delete(given, f.Arn)
-	}
-	if _, ok := given[workflow.EventBusName]; !ok {
-		t.Error("the flow is not told the bus")
-	}
-	if delete(given, workflow.EventBusName); len(given) > 0 {
-		t.Errorf("the flow has no place for %v", given)
-	}
 	path, _ := call.Args[0].Value(&hcl.EvalContext{Variables: map[string]cty.Value{"path": cty.ObjectVal(map[string]cty.Value{"module": cty.StringVal(".")})}})
-	text, err := os.ReadFile(path.AsString())
-	if err != nil || string(text) != workflow.Flow() {
-		t.Errorf("the template is not the definition: %v", err)
+	file, err := os.ReadFile(path.AsString())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if strings.Contains(workflow.Flow(), "%{") {
-		t.Error("the definition holds what Terraform takes for a directive")
+	return given, string(file)
+}
+
+// A role of one flow starts no function of the other, nor one that an event or
+// a timer starts.
+func TestFlowsCallTheirOwnFunctionsAlone(t *testing.T) {
+	uncalled := map[string]bool{}
+	for _, v := range read(t).local(t, "uncalled").AsValueSlice() {
+		uncalled[v.AsString()] = true
+	}
+	for _, name := range functions.FlowNames {
+		called := slices.ContainsFunc(workflow.FlowFunctions(), func(f workflow.Function) bool { return f.Step == name })
+		if called == uncalled[name] {
+			t.Errorf("%s: the flow calls it: %t, and may: %t", name, called, !uncalled[name])
+		}
+		delete(uncalled, name)
+		restores := slices.ContainsFunc(workflow.RestoreFunctions(), func(f workflow.Function) bool { return f.Step == name })
+		if restores != strings.HasPrefix(name, "restore-") {
+			t.Errorf("%s: the restore's flow calls it: %t", name, restores)
+		}
+	}
+	if len(uncalled) > 0 {
+		t.Errorf("%v is no function", uncalled)
 	}
 }
 

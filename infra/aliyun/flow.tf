@@ -1,5 +1,8 @@
 # The definition is the very file that the local engine runs.
 locals {
+  # Functions that no flow calls, and those of a restore, which has its own role.
+  uncalled = ["wake", "prune", "restore-plan", "restore-create", "restore-move", "restore-power", "restore-settle", "restore-report"]
+
   arn = { for step, f in alicloud_fcv3_function.step : step => "acs:fc:${var.region}:${local.account}:functions/${f.function_name}/LATEST" }
 }
 
@@ -17,7 +20,7 @@ resource "alicloud_ram_policy" "flow" {
       {
         Effect   = "Allow"
         Action   = ["fc:InvokeFunction"]
-        Resource = [for step, f in alicloud_fcv3_function.step : "acs:fc:${var.region}:${local.account}:functions/${f.function_name}*" if step != "wake"]
+        Resource = [for step, f in alicloud_fcv3_function.step : "acs:fc:${var.region}:${local.account}:functions/${f.function_name}*" if !contains(local.uncalled, step)]
       },
       { Effect = "Allow", Action = local.publish, Resource = "*" },
     ]
@@ -60,4 +63,45 @@ resource "alicloud_fnf_schedule" "snapshot" {
   cron_expression = each.value.cron
   payload         = jsonencode(each.value.request)
   enable          = true
+}
+
+resource "alicloud_ram_role" "restore" {
+  role_name                   = "${var.name}-restore"
+  description                 = "Quiesce: the flow of a restore"
+  assume_role_policy_document = local.trust["fnf"]
+}
+
+resource "alicloud_ram_policy" "restore" {
+  policy_name = "${var.name}-restore"
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["fc:InvokeFunction"]
+      Resource = [for step, f in alicloud_fcv3_function.step : "acs:fc:${var.region}:${local.account}:functions/${f.function_name}*" if startswith(step, "restore-")]
+    }]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "restore" {
+  role_name   = alicloud_ram_role.restore.role_name
+  policy_name = alicloud_ram_policy.restore.policy_name
+  policy_type = "Custom"
+}
+
+resource "alicloud_fnf_flow" "restore" {
+  name        = "${var.name}-restore"
+  description = "The restore of one whole set"
+  type        = "FDL"
+  role_arn    = alicloud_ram_role.restore.arn
+  definition = templatefile("${path.module}/../../workflow/restore.flow.yaml", {
+    RestorePlanFunctionArn   = local.arn["restore-plan"]
+    RestoreCreateFunctionArn = local.arn["restore-create"]
+    RestoreMoveFunctionArn   = local.arn["restore-move"]
+    RestorePowerFunctionArn  = local.arn["restore-power"]
+    RestoreSettleFunctionArn = local.arn["restore-settle"]
+    RestoreReportFunctionArn = local.arn["restore-report"]
+  })
+
+  depends_on = [alicloud_ram_role_policy_attachment.restore]
 }

@@ -13,6 +13,14 @@ locals {
     start-plugin  = 60
     watch-plugin  = 60
     wake          = 30
+
+    restore-plan   = 120
+    restore-create = 120
+    restore-move   = 120
+    restore-power  = 120
+    restore-settle = 120
+    restore-report = 120
+    prune          = 900
   }
 
   helpers = { for arch, path in var.helpers : arch => { path = path, sha256 = filesha256(path) } }
@@ -112,4 +120,27 @@ resource "alicloud_fcv3_async_invoke_config" "wake" {
   function_name                  = alicloud_fcv3_function.step["wake"].function_name
   max_async_retry_attempts       = 3
   max_async_event_age_in_seconds = 3600
+}
+
+# What a deletion has left over is the next day's: another attempt would only
+# meet the same refusal.
+resource "alicloud_fcv3_async_invoke_config" "prune" {
+  function_name                  = alicloud_fcv3_function.step["prune"].function_name
+  max_async_retry_attempts       = 0
+  max_async_event_age_in_seconds = 3600
+}
+
+resource "alicloud_fcv3_trigger" "prune" {
+  for_each      = var.retention
+  function_name = alicloud_fcv3_function.step["prune"].function_name
+  trigger_name  = each.key
+  trigger_type  = "timer"
+  description   = "Quiesce: sets of ${each.key} that its policy does not keep are deleted"
+  qualifier     = "LATEST"
+
+  trigger_config = jsonencode({
+    cronExpression = each.value.cron
+    enable         = true
+    payload        = jsonencode({ policy = each.value.policy, dryRun = each.value.dry_run })
+  })
 }

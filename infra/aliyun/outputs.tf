@@ -3,6 +3,11 @@ output "flow" {
   value       = alicloud_fnf_flow.snapshot.name
 }
 
+output "restore_flow" {
+  description = "For quiesce restore --cloud aliyun --flow."
+  value       = alicloud_fnf_flow.restore.name
+}
+
 output "bus" {
   description = "Where the events are."
   value       = alicloud_event_bridge_event_bus.quiesce.event_bus_name

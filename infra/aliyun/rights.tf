@@ -1,6 +1,7 @@
 # What each function may call. The instances that may be commanded are bound to
-# the opt-in tag; what is read has no resources of its own in ECS. No function may
-# delete or reset anything.
+# the opt-in tag; what is read has no resources of its own in ECS. What is deleted
+# or set back is bound to a mark that the same workflow has written before: on a
+# disk or a group by its restore, on a snapshot by prune.
 locals {
   describe = ["ecs:DescribeInstances", "ecs:DescribeDisks", "ecs:DescribeInstanceTypes"]
   follow   = ["ecs:DescribeCloudAssistantStatus", "ecs:DescribeInvocationResults", "ecs:StopInvocation"]
@@ -8,73 +9,157 @@ locals {
   publish  = ["eventbridge:PutEvents"]
   measure  = ["cms:PutCustomMetric"]
 
-  # reads stand without a resource, commands with the tag of the instance.
+  look = ["ecs:DescribeInstances", "ecs:DescribeDisks", "ecs:DescribeSnapshotGroups", "ecs:DescribeSnapshots"]
+
+  # reads stand without a resource, commands with the tag of the instance; hosts
+  # are those to an instance that carries it, and to disks; marked are bound to
+  # a tag of the resource itself.
   rights = {
     precheck = {
       reads    = concat(local.describe, local.follow, ["ecs:DescribeInstanceRamRole", "ecs:DescribeSnapshots"], local.publish, local.measure)
       commands = ["ecs:RunCommand"]
       writes   = []
       objects  = { "oss:GetObject" = "helper/*" }
+      hosts    = []
+      marked   = {}
     }
     run-prescript = {
       reads    = concat(local.follow, local.measure)
       commands = ["ecs:RunCommand"]
       writes   = []
       objects  = {}
+      hosts    = []
+      marked   = {}
     }
     freeze = {
       reads    = concat(local.follow, local.measure)
       commands = ["ecs:RunCommand"]
       writes   = []
       objects  = {}
+      hosts    = []
+      marked   = {}
     }
     snapshot = {
       reads    = concat(local.sets, local.measure)
       commands = []
       writes   = ["ecs:CreateSnapshotGroup", "ecs:CreateSnapshot", "ecs:TagResources"]
       objects  = {}
+      hosts    = []
+      marked   = {}
     }
     thaw = {
       reads    = concat(local.describe, local.follow, local.sets, local.publish, local.measure)
       commands = ["ecs:RunCommand"]
       writes   = ["ecs:TagResources"]
       objects  = { "oss:GetObject" = "helper/*" }
+      hosts    = []
+      marked   = {}
     }
     poll-status = {
       reads    = concat(["ecs:DescribeSnapshots"], local.publish, local.measure)
       commands = []
       writes   = []
       objects  = {}
+      hosts    = []
+      marked   = {}
     }
     await = {
       reads    = concat(["ecs:DescribeSnapshots", "fnf:ReportTaskSucceeded"], local.measure)
       commands = []
       writes   = []
       objects  = { "oss:PutObject" = "tokens/*" }
+      hosts    = []
+      marked   = {}
     }
     tag = {
       reads    = concat(local.sets, local.publish, local.measure)
       commands = []
       writes   = ["ecs:TagResources"]
       objects  = {}
+      hosts    = []
+      marked   = {}
     }
     start-plugin = {
       reads    = concat(["ecs:DescribeCloudAssistantStatus"], local.publish, local.measure)
       commands = ["ecs:RunCommand"]
       writes   = []
       objects  = {}
+      hosts    = []
+      marked   = {}
     }
     watch-plugin = {
       reads    = concat(["ecs:DescribeInvocationResults"], local.sets, local.publish, local.measure)
       commands = []
       writes   = []
       objects  = {}
+      hosts    = []
+      marked   = {}
     }
     wake = {
       reads    = concat(["fnf:ReportTaskSucceeded"], local.measure)
       commands = []
       writes   = []
       objects  = { "oss:GetObject" = "tokens/*" }
+      hosts    = []
+      marked   = {}
+    }
+    restore-plan = {
+      reads    = concat(local.look, local.measure)
+      commands = []
+      writes   = []
+      objects  = {}
+      hosts    = []
+      marked   = {}
+    }
+    restore-create = {
+      reads    = concat(["ecs:DescribeDisks"], local.measure)
+      commands = []
+      writes   = ["ecs:CreateDisk", "ecs:TagResources"]
+      objects  = {}
+      hosts    = []
+      marked   = {}
+    }
+    restore-move = {
+      reads    = concat(local.look, local.measure)
+      commands = []
+      writes   = ["ecs:CreateSnapshotGroup", "ecs:CreateSnapshot", "ecs:ModifyDiskAttribute", "ecs:TagResources"]
+      objects  = {}
+      hosts    = ["ecs:AttachDisk", "ecs:DetachDisk"]
+      marked   = { "ecs:ResetDisk" = "quiesce:replaced-by" }
+    }
+    restore-power = {
+      reads    = concat(["ecs:DescribeInstances", "ecs:DescribeDisks"], local.measure)
+      commands = []
+      writes   = []
+      objects  = {}
+      hosts    = ["ecs:StopInstance", "ecs:StartInstance"]
+      marked   = {}
+    }
+    restore-settle = {
+      reads    = concat(["ecs:DescribeDisks", "ecs:DescribeSnapshotGroups", "ecs:DescribeSnapshots"], local.measure)
+      commands = []
+      writes   = ["ecs:UntagResources"]
+      objects  = {}
+      hosts    = ["ecs:DetachDisk"]
+      marked   = { "ecs:DeleteDisk" = "quiesce:restore", "ecs:DeleteSnapshotGroup" = "quiesce:restore" }
+    }
+    restore-report = {
+      reads    = concat(local.look, local.measure)
+      commands = []
+      writes   = []
+      objects  = {}
+      hosts    = []
+      marked   = {}
+    }
+    prune = {
+      reads = concat(
+        local.sets, ["ecs:DescribeLockedSnapshots", "ecs:DescribeImages", "resourcesharing:ListSharedTargets"], local.publish, local.measure,
+      )
+      commands = []
+      writes   = ["ecs:TagResources"]
+      objects  = {}
+      hosts    = []
+      marked   = { "ecs:DeleteSnapshot" = "quiesce:deleting", "ecs:DeleteSnapshotGroup" = "quiesce:run" }
     }
   }
 
@@ -112,6 +197,21 @@ resource "alicloud_ram_policy" "function" {
         },
         { Effect = "Allow", Action = each.value.commands, Resource = "acs:ecs:${var.region}:${local.account}:command/*" },
       ],
+      length(each.value.hosts) == 0 ? [] : [
+        {
+          Effect    = "Allow"
+          Action    = each.value.hosts
+          Resource  = "acs:ecs:${var.region}:${local.account}:instance/*"
+          Condition = { StringEquals = { "acs:ResourceTag/${var.opt_in.key}" = var.opt_in.value } }
+        },
+        { Effect = "Allow", Action = each.value.hosts, Resource = "acs:ecs:${var.region}:${local.account}:disk/*" },
+      ],
+      [for action, mark in each.value.marked : {
+        Effect    = "Allow"
+        Action    = [action]
+        Resource  = [for kind in ["disk", "snapshot", "snapshotgroup"] : "acs:ecs:${var.region}:${local.account}:${kind}/*"]
+        Condition = { StringLike = { "acs:ResourceTag/${mark}" = "*" } }
+      }],
       [for action, prefix in each.value.objects : {
         Effect   = "Allow"
         Action   = [action]

@@ -45,6 +45,21 @@ variable "schedules" {
   default = {}
 }
 
+variable "retention" {
+  description = "Whose sets are deleted when: a cron expression of six fields, with seconds, in UTC, and the policy with its retention; dry_run only says what would be."
+  type = map(object({
+    cron    = optional(string, "0 30 3 * * *")
+    policy  = any
+    dry_run = optional(bool, false)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for r in var.retention : can(r.policy.retention)])
+    error_message = "Each policy wants a retention: without it every set is kept."
+  }
+}
+
 variable "log_days" {
   description = "How long the functions' log is kept."
   type        = number

@@ -12,10 +12,14 @@ import (
 // keeps it in a set of its own. Codes of all: AccessDenied, Throttled,
 // Unavailable.
 type Resetter interface {
-	// MayReset tells, without doing it, whether the disk could be set back to
-	// the snapshot once its instance is stopped. Codes: SetNotRestorable,
-	// RestoreRefused, InstanceNotFound.
+	// MayReset tells by looking whether the disk could be set back to the
+	// snapshot once its instance is stopped. It needs no right to do so, and
+	// tells of none. Codes: SetNotRestorable, RestoreRefused, InstanceNotFound.
 	MayReset(ctx context.Context, instance, disk, snapshot string) error
+
+	// TryReset has the provider itself tell whether it would set the disk back
+	// for this caller now, and changes nothing. Codes: those of Reset.
+	TryReset(ctx context.Context, disk, snapshot string) error
 
 	// Keep begins to snapshot disks of an instance by one call, and makes no
 	// second set for the same Token. Codes: VolumeBusy while another snapshot

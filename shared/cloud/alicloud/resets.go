@@ -13,31 +13,48 @@ import (
 	"github.com/quiesce/quiesce/shared/fault"
 )
 
-// MayReset looks at what the service's dry run says nothing of, and asks it for
-// the rest. That the instance runs is not held against it: it is stopped first.
+// MayReset looks at all that the documentation demands of a rollback, but for
+// what passes. That the instance runs is not held against it: it is stopped
+// first.
 func (p *Provider) MayReset(ctx context.Context, instance, disk, snapshot string) error {
-	refuse := func(format string, args ...any) error { return fault.New(fault.RestoreRefused, format, args...) }
+	refuse := func(code fault.Code, format string, args ...any) error { return fault.New(code, format, args...) }
 	m, err := p.Machine(ctx, instance)
 	if err != nil {
 		return err
 	}
 	found, err := p.disks(ctx, func(r *ecs.DescribeDisksRequest) { r.DiskIds = list([]string{disk}) })
-	switch {
-	case err != nil:
+	if err != nil {
 		return translate(err, "look at %s", disk)
-	case len(found) == 0:
-		return refuse("disk %s does not exist in %s", disk, p.cfg.Region)
-	case len(m.Locks) > 0:
-		return refuse("%s is locked: %s", instance, strings.Join(m.Locks, ", "))
-	case m.StoppedMode == "StopCharging":
-		return refuse("%s is stopped in economical mode, in which no disk is set back: start it, and stop it with its resources kept", instance)
-	case found[0].MultiAttach == enabled:
-		return refuse("%s may be attached to several instances, and is not set back", disk)
 	}
+	by, err := p.byID(ctx, []string{snapshot})
+	if err != nil {
+		return translate(err, "look at %s", snapshot)
+	}
+	switch s, known := by[snapshot]; {
+	case !known:
+		return refuse(fault.SetNotRestorable, "snapshot %s does not exist in %s", snapshot, p.cfg.Region)
+	case s.Status != accomplished:
+		return refuse(fault.SetNotRestorable, "snapshot %s is %s", snapshot, s.Status)
+	case len(found) == 0:
+		return refuse(fault.RestoreRefused, "disk %s does not exist in %s", disk, p.cfg.Region)
+	case s.SourceDiskId != disk:
+		return refuse(fault.SetNotRestorable, "snapshot %s is of %s, and %s is set back to one of its own", snapshot, s.SourceDiskId, disk)
+	case found[0].MultiAttach == enabled:
+		return refuse(fault.RestoreRefused, "%s may be attached to several instances, and is not set back", disk)
+	case len(m.Locks) > 0:
+		return refuse(fault.RestoreRefused, "%s is locked: %s", instance, strings.Join(m.Locks, ", "))
+	case m.StoppedMode == "StopCharging":
+		return refuse(fault.RestoreRefused, "%s is stopped in economical mode, in which no disk is set back: start it, and stop it with its resources kept", instance)
+	}
+	return nil
+}
+
+// TryReset is the service's dry run, whose success is a refusal.
+func (p *Provider) TryReset(ctx context.Context, disk, snapshot string) error {
 	request, response := ecs.CreateResetDiskRequest(), ecs.CreateResetDiskResponse()
 	request.DiskId, request.SnapshotId, request.DryRun = disk, snapshot, requests.NewBoolean(true)
-	err = p.call(ctx, "ecs", request, response)
-	if err == nil || hasCode(err, "DryRunOperation", "IncorrectInstanceStatus") {
+	err := p.call(ctx, "ecs", request, response)
+	if hasCode(err, "DryRunOperation") {
 		return nil
 	}
 	return aboutDisk(err, "try to set %s back to %s", disk, snapshot)

@@ -98,8 +98,13 @@ var resetter = []test{
 				t.Errorf("%s: got %q, want %q", what, got, c.code)
 			}
 		}
+		wantCode(t, r.TryReset(t.Context(), set[0].VolumeID, set[0].ID), fault.VolumeBusy) // its instance runs
+		ok(t, h.Restorer.Stop(t.Context(), h.Running.ID))
+		hostIs(t, h, cloud.HostStopped)
+		ok(t, r.TryReset(t.Context(), set[0].VolumeID, set[0].ID))
+		wantCode(t, r.TryReset(t.Context(), set[0].VolumeID, set[1].ID), fault.SetNotRestorable)
 		h.Trouble(ResetDisk, Deny)
-		wantCode(t, r.MayReset(t.Context(), h.Running.ID, set[0].VolumeID, set[0].ID), fault.AccessDenied)
+		wantCode(t, r.TryReset(t.Context(), set[0].VolumeID, set[0].ID), fault.AccessDenied)
 		for _, s := range set {
 			if d := oneDisk(t, h, s.VolumeID); d.State != cloud.DiskAttached {
 				t.Errorf("a question has changed %+v", d)
