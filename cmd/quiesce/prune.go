@@ -13,7 +13,7 @@ import (
 )
 
 type pruneCmd struct {
-	place
+	where
 	Policy string `arg:"" type:"existingfile" help:"Policy file with a retention."`
 	DryRun bool   `help:"Delete nothing: only show what would become of every set."`
 	Yes    bool   `help:"Delete what the plan says, for good."`

@@ -13,19 +13,22 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
+	awshistory "github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/history"
 	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/shared/run"
 )
 
 // restoreCmd starts the workflow of a restore and follows it. Without a yes it
 // is a dry run: the plan is shown before anything is touched.
 type restoreCmd struct {
-	Machine string `name:"restore-machine" required:"" env:"QUIESCE_RESTORE_MACHINE" placeholder:"ARN" help:"State machine of the restore."`
-	place
+	Machine string `name:"restore-machine" env:"QUIESCE_RESTORE_MACHINE" placeholder:"ARN" help:"State machine of the restore, on AWS."`
+	Flow    string `name:"restore-flow" env:"QUIESCE_RESTORE_FLOW" default:"quiesce-restore" placeholder:"NAME" help:"Flow of the restore, on Alibaba Cloud."`
+	where
 	RunID string `arg:"" name:"run" help:"Id of the run whose set is restored; with --rollback, --confirm or --cleanup that of the restore."`
 
-	Mode                  string            `enum:",volumes,in-place,image" default:"" help:"volumes: new disks beside an instance's; in-place: instead of those of the set's own instance, which is stopped; image: a machine image, and an instance of it if --launch asks for one."`
+	Mode                  string            `enum:",volumes,in-place,image" default:"" help:"volumes: new disks beside an instance's; in-place: instead of those of the set's own instance, which is stopped (on Alibaba Cloud these are set back); image: a machine image, and an instance of it if --launch asks for one."`
 	Instance              string            `placeholder:"ID" help:"Where the disks go; by default the set's own instance."`
 	Zone                  string            `help:"Refused unless the instance is there."`
 	Device                map[string]string `placeholder:"VOLUME=NAME" help:"Name that the disk of a volume gets; repeatable. By default free ones are chosen."`
@@ -34,9 +37,9 @@ type restoreCmd struct {
 
 	imageFlags
 
-	Rollback bool `xor:"action" help:"Put the old disks back."`
-	Confirm  bool `xor:"action" help:"Let the old disks go: nothing goes back any more."`
-	Cleanup  bool `xor:"action" help:"Delete what the restore has made."`
+	Rollback bool `xor:"action" help:"Put the old disks back, or what was on them."`
+	Confirm  bool `xor:"action" help:"Let the old disks go, or what was kept of them: nothing goes back any more."`
+	Cleanup  bool `xor:"action" help:"Delete what the restore has made or kept."`
 
 	DryRun bool   `help:"Show the plan and touch nothing, which is what happens without --yes."`
 	Yes    bool   `help:"Do it."`
@@ -64,25 +67,17 @@ func (c *restoreCmd) Run(ctx context.Context, s *streams) error {
 	if err := asked.Check(); err != nil {
 		return err
 	}
-	if !strings.HasPrefix(c.Machine, "arn:") || !strings.Contains(c.Machine, ":stateMachine:") {
-		return fault.Input("--restore-machine", "wants a state machine's ARN, got %q", c.Machine)
-	}
-	cfg, err := c.config(ctx)
-	if err != nil {
-		return err
-	}
 	input, err := json.Marshal(asked)
 	if err != nil {
 		return err
 	}
-	client, name := sfn.NewFromConfig(cfg), "restore-"+time.Now().UTC().Format("20060102T150405.000Z")
-	name = strings.Replace(name, ".", "-", 1)
-	started, err := client.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &c.Machine, Name: &name, Input: aws.String(string(input))})
+	name := strings.Replace("restore-"+time.Now().UTC().Format("20060102T150405.000Z"), ".", "-", 1)
+	follow, err := c.start(ctx, name, string(input))
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(s.progress, "restore "+name)
-	record, err := history.Follow(ctx, client, *started.ExecutionArn, func(p history.Passage) {
+	record, err := follow(func(p history.Passage) {
 		if p.Done && p.Type == "Task" {
 			fmt.Fprintf(s.progress, "  %-14s %8s  %s\n", p.State, millis(p.Took), p.Failed)
 		}
@@ -103,6 +98,36 @@ func (c *restoreCmd) Run(ctx context.Context, s *streams) error {
 		return errLess
 	}
 	return err
+}
+
+// start begins an execution where the restore's workflow is, and returns how to
+// follow it.
+func (c *restoreCmd) start(ctx context.Context, name, input string) (follow func(tell func(history.Passage)) (*history.Record, error), err error) {
+	if c.Cloud == run.Aliyun {
+		p, err := c.provider()
+		if err != nil {
+			return nil, err
+		}
+		if err := p.StartExecution(ctx, c.Flow, name, []byte(input)); err != nil {
+			return nil, err
+		}
+		return func(tell func(history.Passage)) (*history.Record, error) { return p.Follow(ctx, c.Flow, name, tell) }, nil
+	}
+	if !strings.HasPrefix(c.Machine, "arn:") || !strings.Contains(c.Machine, ":stateMachine:") {
+		return nil, fault.Input("--restore-machine", "wants a state machine's ARN, got %q", c.Machine)
+	}
+	cfg, err := c.config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client := sfn.NewFromConfig(cfg)
+	started, err := client.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &c.Machine, Name: &name, Input: aws.String(input)})
+	if err != nil {
+		return nil, err
+	}
+	return func(tell func(history.Passage)) (*history.Record, error) {
+		return awshistory.Follow(ctx, client, *started.ExecutionArn, tell)
+	}, nil
 }
 
 // show prints the plan and what became of it, as a person reads it.
@@ -140,6 +165,9 @@ func (c *restoreCmd) show(out io.Writer, name string, v *restore.Verdict) error 
 	}
 	for _, o := range v.Old {
 		row("kept", o.ID+", which was "+o.Device)
+	}
+	for _, k := range v.Kept {
+		row("kept", k.ID+", what was on "+k.Disk)
 	}
 	for _, n := range v.Next {
 		row("next", n)

@@ -20,7 +20,7 @@ import (
 )
 
 type setsCmd struct {
-	place
+	where
 	Policies []string `arg:"" optional:"" name:"policy" type:"existingfile" help:"Policy files: only their sets, and why each is kept. Without one, the sets of every policy."`
 	Output   string   `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }

@@ -235,3 +235,28 @@ func (e *ECS) deleteGroup(ctx context.Context, _ *wire.Call, p rpc.Params) (map[
 	}
 	return map[string]any{"OperationProgressSet": map[string]any{"OperationProgress": []any{}}}, nil
 }
+
+// Groups returns the members of every group, whatever lists show yet.
+func (e *ECS) Groups() map[string][]string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := map[string][]string{}
+	for id, g := range e.groups {
+		all[id] = slices.DeleteFunc(slices.Clone(g.members), func(s string) bool { return e.snapshots[s] == nil })
+	}
+	return all
+}
+
+// Age makes a snapshot, with its group, older than it is.
+func (e *ECS) Age(id string, d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.snapshots[id]
+	if s == nil {
+		return
+	}
+	s.started = s.started.Add(-d)
+	if g := e.groups[s.group]; g != nil {
+		g.created = g.created.Add(-d)
+	}
+}

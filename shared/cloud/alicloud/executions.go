@@ -64,6 +64,7 @@ type reader struct {
 	record     history.Record
 	entered    map[string]time.Time
 	current    string
+	kind       string // of the current state, as far as its events tell
 	failed     string
 }
 
@@ -119,7 +120,7 @@ func (r *reader) take(e fnf.EventsItem) {
 		r.document(detail.Output)
 		r.leave(at)
 	case "TaskScheduled":
-		r.failed = "" // another attempt
+		r.kind, r.failed = "Task", "" // the first attempt, or another
 	case "TaskFailed", "TaskSubmitFailed":
 		r.failed = detail.Error
 	case "TaskTimedOut":
@@ -146,8 +147,8 @@ func (r *reader) leave(at time.Time) {
 	if r.current == "" {
 		return
 	}
-	r.say(history.Passage{State: r.current, Done: true, At: r.entered[r.current], Failed: r.failed, Took: at.Sub(r.entered[r.current]), After: r.record.State})
-	r.current, r.failed = "", ""
+	r.say(history.Passage{State: r.current, Type: r.kind, Done: true, At: r.entered[r.current], Failed: r.failed, Took: at.Sub(r.entered[r.current]), After: r.record.State})
+	r.current, r.kind, r.failed = "", "", ""
 }
 
 func (r *reader) say(p history.Passage) {
