@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,7 +17,7 @@ import (
 // be restored.
 type taken struct {
 	*testing.T
-	*account
+	grounds
 	stage   *databaseStage
 	volumes []member
 	state   run.State
@@ -36,11 +37,12 @@ func take(t *testing.T, app string, with ...func(*Options)) *taken {
 	}
 	k := &taken{T: t, stage: opened.(*databaseStage)}
 	t.Cleanup(func() { k.must(k.stage.close()) })
-	b, err := build(t.Context(), AWS, o.Binaries, k.stage.dir())
+	b, err := build(t.Context(), o.Cloud, o.Binaries, k.stage.dir())
 	k.must(err)
-	k.account, err = openAccount(t.Context(), o, k.stage, b)
+	account, err := openSite(t.Context(), o, k.stage, b)
 	k.must(err)
-	t.Cleanup(k.account.close)
+	k.grounds = account.(grounds)
+	t.Cleanup(k.close)
 	k.volumes, err = k.rent(t.Context(), k.stage, o.Volumes)
 	k.must(err)
 	k.must(k.stage.furnish(t.Context(), k.volumes))
@@ -53,17 +55,33 @@ func take(t *testing.T, app string, with ...func(*Options)) *taken {
 	}
 	k.must(rest(t.Context(), settle))
 	// A system that shuts down stops its server and unmounts.
-	k.halted = func() {
-		k.halted = nil
+	k.onHalt(func() {
+		k.onHalt(nil)
 		k.stop()
 		for _, at := range k.stage.mounts {
 			if err := k.stage.pool.Unmount(at); err != nil {
 				t.Error(err)
 			}
 		}
-	}
+	})
 	return k
 }
+
+// grounds are a site in which sets are restored by the workflow.
+type grounds interface {
+	site
+	restoreBy(ctx context.Context, name string, asked restore.Request) (*restoring, error)
+	path(disk string) string // of an attached disk on the machine
+	runs() bool              // the instance
+	onHalt(func())           // when it is stopped
+}
+
+func (a *account) path(disk string) string { return a.cloud.EC2.Path(disk) }
+func (a *account) runs() bool              { return a.cloud.EC2.State(instanceID) == "running" }
+func (a *account) onHalt(do func())        { a.halted = do }
+func (a *alibaba) path(disk string) string { return a.cloud.ECS.Path(disk) }
+func (a *alibaba) runs() bool              { return a.cloud.ECS.State(aliyunInstance) == "Running" }
+func (a *alibaba) onHalt(do func())        { a.halted = do }
 
 func (k *taken) must(err error) {
 	k.Helper()
@@ -104,7 +122,7 @@ func (k *taken) members(made []restore.Made) []member {
 	for _, d := range made {
 		for i, v := range k.volumes {
 			if d.Origin == v.id {
-				list[i] = member{d.ID, k.cloud.EC2.Path(d.ID)}
+				list[i] = member{d.ID, k.path(d.ID)}
 			}
 		}
 	}
@@ -141,37 +159,53 @@ func (k *taken) whole(contents *restored) ledger.Case {
 	return ledger.Case{Asked: run.Crash, Volumes: contents.volumes, Acks: k.acks, Served: contents.served, Call: ledger.Span{Start: end, End: end}}
 }
 
+// originals are the first disks where they are by now.
+func (k *taken) originals() []member {
+	list := make([]member, len(k.volumes))
+	for i, v := range k.volumes {
+		list[i] = member{v.id, k.path(v.id)}
+	}
+	return list
+}
+
 // A real server's set, restored by the deployed workflow beside the original
-// and in its place, and the original had back.
+// and in its place, and the original had back; where disks are set back in
+// place, on the very same ones.
 func TestRealRestore(t *testing.T) {
-	for _, app := range []string{policy.MariaDB, policy.PostgreSQL} {
-		t.Run(app, func(t *testing.T) {
-			t.Parallel()
-			k := take(t, app)
-			set := k.state.Run.ID
-			beside := k.by("beside", restore.Request{RunID: set, Mode: restore.Volumes}, restore.Restored)
-			if k.acks != nil {
-				t.Error("a restore beside the original has stopped it")
-			}
-			besides := k.members(beside.verdict.Created)
+	for _, cloud := range []string{AWS, Aliyun} {
+		for _, app := range []string{policy.MariaDB, policy.PostgreSQL} {
+			t.Run(cloud+" "+app, func(t *testing.T) {
+				t.Parallel()
+				k := take(t, app, func(o *Options) { o.Cloud = cloud })
+				set := k.state.Run.ID
+				beside := k.by("beside", restore.Request{RunID: set, Mode: restore.Volumes}, restore.Restored)
+				if k.acks != nil {
+					t.Error("a restore beside the original has stopped it")
+				}
+				besides := k.members(beside.verdict.Created)
 
-			place := k.by("place", restore.Request{RunID: set, Mode: restore.InPlace}, restore.Restored)
-			if got := k.cloud.EC2.State(instanceID); got != "running" {
-				t.Errorf("the instance is %s", got)
-			}
-			k.checks(besides, k.asTaken)
-			k.by("clean-beside", restore.Request{Action: restore.Cleanup, RunID: "beside"}, restore.Settled)
-			k.checks(k.members(place.verdict.Created), k.asTaken)
+				place := k.by("place", restore.Request{RunID: set, Mode: restore.InPlace}, restore.Restored)
+				if !k.runs() {
+					t.Error("the instance does not run")
+				}
+				k.checks(besides, k.asTaken)
+				k.by("clean-beside", restore.Request{Action: restore.Cleanup, RunID: "beside"}, restore.Settled)
+				inPlace := k.originals()
+				if !place.plan.Resets {
+					inPlace = k.members(place.verdict.Created)
+				}
+				k.checks(inPlace, k.asTaken)
 
-			back := k.by("back", restore.Request{Action: restore.Rollback, RunID: "place"}, restore.RolledBack)
-			if len(back.verdict.Old) != 0 {
-				t.Errorf("still off: %+v", back.verdict.Old)
-			}
-			for i, v := range k.volumes {
-				k.volumes[i].device = k.cloud.EC2.Path(v.id)
-			}
-			k.checks(k.volumes, k.whole)
-			k.by("clean-place", restore.Request{Action: restore.Cleanup, RunID: "place"}, restore.Settled)
-		})
+				back := k.by("back", restore.Request{Action: restore.Rollback, RunID: "place"}, restore.RolledBack)
+				if len(back.verdict.Old) != 0 {
+					t.Errorf("still off: %+v", back.verdict.Old)
+				}
+				k.checks(k.originals(), k.whole)
+				clean := k.by("clean-place", restore.Request{Action: restore.Cleanup, RunID: "place"}, restore.Settled)
+				if left := clean.verdict; len(left.Created)+len(left.Kept) > 0 {
+					t.Errorf("left after the cleanup: %+v, %+v", left.Created, left.Kept)
+				}
+			})
+		}
 	}
 }
