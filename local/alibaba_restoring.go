@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/quiesce/quiesce/shared/history"
+	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/workflow"
 )
@@ -36,8 +36,20 @@ func (a *alibaba) restoreBy(ctx context.Context, name string, asked restore.Requ
 	if err := a.operator.StartExecution(ctx, restorerName, name, input); err != nil {
 		return nil, fmt.Errorf("start the restore: %w", err)
 	}
+	running, err := a.engine.List(restorerName, engine.Running)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range running {
+		if e.Name != name {
+			continue
+		}
+		if _, err := a.engine.Wait(ctx, e.ARN); err != nil {
+			return nil, err
+		}
+	}
 	r := &restoring{}
-	if r.Record, err = a.operator.Follow(ctx, restorerName, name, func(history.Passage) {}); err != nil {
+	if r.Record, err = a.operator.Look(ctx, restorerName, name); err != nil {
 		return nil, err
 	}
 	var state restore.State
