@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,6 +21,7 @@ import (
 type wire struct {
 	answer func(*http.Request) response
 	seen   []*http.Request
+	header http.Header // of every answer, besides its kind
 }
 
 type response struct {
@@ -37,9 +39,11 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if out.status == 0 {
 		out.status = http.StatusOK
 	}
+	header := http.Header{"Content-Type": {"application/json"}}
+	maps.Copy(header, w.header)
 	return &http.Response{
 		StatusCode: out.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(out.body)),
+		Header: header, Body: io.NopCloser(strings.NewReader(out.body)),
 	}, nil
 }
 
