@@ -14,6 +14,6 @@ type Restore struct {
 	Code        string   `json:"code,omitempty"`
 	NextMove    string   `json:"nextMove,omitempty"`
 	Created     []string `json:"created"` // what the restore has made and is still there
-	Kept        []string `json:"kept"`    // the disks that it took off, and keeps
+	Kept        []string `json:"kept"`    // what it took off, or has kept in snapshots
 	Seconds     float64  `json:"seconds"`
 }

@@ -42,7 +42,7 @@ func (k *taken) asked(set string, change func(*policy.RestoreTest)) verify.Reque
 func (k *taken) tests(name, set string, want retention.Test) *verify.Verdict {
 	k.Helper()
 	started := time.Now()
-	r, err := k.verifyBy(k.Context(), name, k.asked(set, nil), nil)
+	r, err := k.here().verifyBy(k.Context(), name, k.asked(set, nil), nil)
 	k.must(err)
 	v := r.state.Verdict
 	if v == nil || v.Result != want {
@@ -55,7 +55,7 @@ func (k *taken) tests(name, set string, want retention.Test) *verify.Verdict {
 
 func (k *taken) untouched(after string) {
 	k.Helper()
-	out, err := k.ec2.DescribeVolumes(k.Context(), &awsec2.DescribeVolumesInput{})
+	out, err := k.here().ec2.DescribeVolumes(k.Context(), &awsec2.DescribeVolumesInput{})
 	k.must(err)
 	for _, v := range out.Volumes {
 		original := *v.VolumeId == rootVolume || slices.ContainsFunc(k.volumes, func(m member) bool { return m.id == *v.VolumeId })
@@ -70,7 +70,7 @@ func (k *taken) untouched(after string) {
 
 // verdictOn is what a set says of its last test.
 func (k *taken) verdictOn(set string) string {
-	out, err := k.ec2.DescribeSnapshots(k.Context(), &awsec2.DescribeSnapshotsInput{Filters: []types.Filter{{Name: aws.String("tag:" + port.TagRun), Values: []string{set}}}})
+	out, err := k.here().ec2.DescribeSnapshots(k.Context(), &awsec2.DescribeSnapshotsInput{Filters: []types.Filter{{Name: aws.String("tag:" + port.TagRun), Values: []string{set}}}})
 	k.must(err)
 	for _, t := range out.Snapshots[0].Tags {
 		if *t.Key == port.TagTest {
@@ -118,7 +118,7 @@ func (k *taken) damaged() {
 	} {
 		spec.Tags = append(spec.Tags, types.Tag{Key: aws.String(key), Value: aws.String(value)})
 	}
-	out, err := k.ec2.CreateSnapshots(k.Context(), &awsec2.CreateSnapshotsInput{
+	out, err := k.here().ec2.CreateSnapshots(k.Context(), &awsec2.CreateSnapshotsInput{
 		InstanceSpecification: &types.InstanceSpecification{
 			InstanceId: aws.String(instanceID), ExcludeBootVolume: aws.Bool(true), ExcludeDataVolumeIds: []string{k.volumes[0].id, k.volumes[1].id},
 		},
@@ -133,12 +133,12 @@ func (k *taken) damaged() {
 				k.place(*s.SnapshotId, k.volumes[i].id)
 			}
 		}
-		_, err := k.ec2.DetachVolume(k.Context(), &awsec2.DetachVolumeInput{VolumeId: &c.id})
+		_, err := k.here().ec2.DetachVolume(k.Context(), &awsec2.DetachVolumeInput{VolumeId: &c.id})
 		k.must(err)
-		_, err = k.ec2.DeleteVolume(k.Context(), &awsec2.DeleteVolumeInput{VolumeId: &c.id})
+		_, err = k.here().ec2.DeleteVolume(k.Context(), &awsec2.DeleteVolumeInput{VolumeId: &c.id})
 		k.must(err)
 	}
-	k.must(k.complete(k.Context(), ids))
+	k.must(k.here().complete(k.Context(), ids))
 	v := k.tests("damaged", "damaged", retention.TestFailed)
 	if len(v.Recovery.Problems) == 0 || k.verdictOn("damaged") != "FAILED" {
 		k.Errorf("got %+v, and the set says %s", v.Recovery, k.verdictOn("damaged"))
@@ -148,13 +148,13 @@ func (k *taken) damaged() {
 // place notes on a snapshot where the filesystem was mounted, as on the one that
 // the run has taken of the same.
 func (k *taken) place(snapshot, of string) {
-	out, err := k.ec2.DescribeSnapshots(k.Context(), &awsec2.DescribeSnapshotsInput{Filters: []types.Filter{
+	out, err := k.here().ec2.DescribeSnapshots(k.Context(), &awsec2.DescribeSnapshotsInput{Filters: []types.Filter{
 		{Name: aws.String("tag:" + port.TagRun), Values: []string{k.state.Run.ID}}, {Name: aws.String("volume-id"), Values: []string{of}},
 	}})
 	k.must(err)
 	for _, t := range out.Snapshots[0].Tags {
 		if *t.Key == port.TagMounts {
-			_, err := k.ec2.CreateTags(k.Context(), &awsec2.CreateTagsInput{Resources: []string{snapshot}, Tags: []types.Tag{t}})
+			_, err := k.here().ec2.CreateTags(k.Context(), &awsec2.CreateTagsInput{Resources: []string{snapshot}, Tags: []types.Tag{t}})
 			k.must(err)
 		}
 	}
@@ -197,9 +197,9 @@ func (k *taken) hangs() {
 	k.must(os.WriteFile(check, []byte("#!/bin/sh\nexec sleep 600\n"), 0o700))
 	e := engine.New(engine.Config{Clock: behind{by: 5*time.Minute - 25*time.Second}})
 	defer e.Close()
-	m, err := workflow.VerifyMachine(k.cloud.FunctionARN)
+	m, err := workflow.VerifyMachine(k.here().cloud.FunctionARN)
 	k.must(err)
-	e.Deploy(verifierName, []byte(workflow.Verify()), m, k.cloud.Tasks(k.lambda))
+	e.Deploy(verifierName, []byte(workflow.Verify()), m, k.here().cloud.Tasks(k.here().lambda))
 	input, err := json.Marshal(k.asked(k.state.Run.ID, func(r *policy.RestoreTest) { r.Check = check }))
 	k.must(err)
 	x, err := e.Start(verifierName, "hangs", input)
@@ -212,7 +212,7 @@ func (k *taken) hangs() {
 		k.Errorf("the set says %q", got)
 	}
 	told := 0
-	for _, event := range k.cloud.Bus.Events() {
+	for _, event := range k.here().cloud.Bus.Events() {
 		if event.DetailType == events.TypeTest && strings.Contains(string(event.Detail), `"hangs"`) {
 			told++
 		}
@@ -221,3 +221,6 @@ func (k *taken) hangs() {
 		k.Errorf("told %d times", told)
 	}
 }
+
+// here is the account on AWS, where sets are tested.
+func (k *taken) here() *account { return k.grounds.(*account) }

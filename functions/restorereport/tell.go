@@ -62,5 +62,8 @@ func detailOf(in Input, v *restore.Verdict) events.Restore {
 	for _, o := range v.Old {
 		d.Kept = append(d.Kept, o.ID)
 	}
+	for _, k := range v.Kept {
+		d.Kept = append(d.Kept, k.ID)
+	}
 	return d
 }
