@@ -190,3 +190,26 @@ func TestARestoreFitsIntoAFlow(t *testing.T) {
 		t.Error("the document has another field, and this measures the old ones")
 	}
 }
+
+// What is on the disks is kept for as long as the step allows, and the machine
+// stands still meanwhile: the flow has to have events left for all that comes
+// after, the way back included, or it would end past every Catch.
+func TestARestoreFlowOutlastsWhatItWaitsFor(t *testing.T) {
+	const keeping = 4 * time.Hour // of the step that moves
+	for _, ends := range []reply{answers(`{"state":"done","detail":"d","since":"2026-03-01T04:00:00Z","record":{}}`), fails(fault.RestoreTimedOut)} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{plan: restoreAnswers(restore.DoCreate, restore.InPlace, restore.FailedClean)}
+			looks := int(keeping/(50*time.Second)) + 1 // each of 20 s, then a wait
+			pending := answers(`{"state":"pending","detail":"d","since":"2026-03-01T04:00:00Z","record":{}}`).within(20 * time.Second)
+			done := w.plan["restore-move"][1]
+			w.plan["restore-move"] = append(append(times(looks, pending), ends), times(4, done)...)
+			tr := executeOn(t, restoreMachines(t)[1], w, true)
+			if tr.err == nil || tr.err.Name != "FailedClean" || tr.took < keeping {
+				t.Errorf("got %v after %v", tr.err, tr.took)
+			}
+			if n := len(tr.events); n > flow.MaxEvents*3/4 {
+				t.Errorf("%d events leave too little of %d for how the service counts", n, flow.MaxEvents)
+			}
+		})
+	}
+}
