@@ -53,20 +53,32 @@ func (p Policy) complaints() (c complaints) {
 
 var role = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// mode checks what only one of the two can do. The plug-in quiesces by scripts
-// or by Windows' own writers, and freezes all that is mounted.
+// mode checks what only one of them can do.
 func (c *complaints) mode(p Policy) {
 	switch p.Mode {
 	case Orchestrated:
-		if p.RamRole != "" {
-			c.add("ramRole", "is given, but mode is orchestrated")
+		if p.Application.Kind == VSS {
+			c.add("application.kind", "is vss, but in mode orchestrated the helper holds an application, and it is for Linux: wants mode vss or diskshadow on AWS, or plugin on Alibaba Cloud")
 		}
-		return
 	case Plugin:
+		c.plugin(p)
+	case ByVSS, ByDiskshadow:
+		c.windows(p)
 	default:
-		c.add("mode", "wants orchestrated or plugin, got %q", string(p.Mode))
+		c.add("mode", "wants orchestrated, vss, diskshadow or plugin, got %q", string(p.Mode))
 		return
 	}
+	if p.RamRole != "" && p.Mode != Plugin {
+		c.add("ramRole", "is given, but mode is %s", p.Mode)
+	}
+	if p.Shadow != (Shadow{}) && p.Mode != ByVSS {
+		c.add("vss", "is given, but mode is %s", p.Mode)
+	}
+}
+
+// plugin checks the mode in which the provider's tool quiesces by scripts or by
+// Windows' own writers, and freezes all that is mounted.
+func (c *complaints) plugin(p Policy) {
 	if !role.MatchString(p.RamRole) {
 		c.add("ramRole", "wants the name of the instance's RAM role, 1-64 letters, digits, dots, dashes or underscores, got %q", p.RamRole)
 	}
@@ -103,8 +115,10 @@ func (c *complaints) freeze(p Policy) {
 	switch {
 	case len(f.Mounts) > 64:
 		c.add("freeze.mounts", "wants at most 64 mounts, got %d", len(f.Mounts))
-	case len(f.Mounts) > 0 && p.Application.Kind == VSS:
-		c.add("freeze.mounts", "is given, but with kind vss Windows itself holds the filesystems")
+	case len(f.Mounts) > 0 && (p.Application.Kind == VSS || p.Mode.Windows()):
+		c.add("freeze.mounts", "is given, but on Windows it is Windows that holds the filesystems")
+	case !f.Enabled && p.Mode.Windows():
+		c.add("freeze.enabled", "is false, but in mode %s Windows holds the filesystems, whatever is asked", p.Mode)
 	}
 	for i, m := range f.Mounts {
 		if err := Path(fmt.Sprintf("freeze.mounts[%d]", i), m); err != nil {

@@ -151,8 +151,8 @@ func (c *complaints) group(d Document) {
 	if !d.Group {
 		return
 	}
-	if d.Mode == Plugin {
-		c.add("mode", "is plugin, but a group is held by the workflow")
+	if d.Mode != Orchestrated {
+		c.add("mode", "is %s, but a group is held by the workflow", d.Mode)
 	}
 	if left := d.FreezeWithin(d.GroupBudget()); left < MinFreeze {
 		c.add("groupBudgetSeconds", "wants at least %.0f, got %d: the scripts may take %s, the commands %s and a freeze no less than %s",

@@ -12,10 +12,11 @@ import (
 // Default: decode it from JSON, or start from Default, to have them filled in.
 type Policy struct {
 	Name        string            `json:"name"`              // 1-64 letters, digits, dots, dashes, underscores; default "default"
-	Mode        Mode              `json:"mode"`              // orchestrated (default), plugin
+	Mode        Mode              `json:"mode"`              // orchestrated (default), vss, diskshadow, plugin
 	RamRole     string            `json:"ramRole,omitempty"` // with mode plugin, and only then: the role of the instance that the plug-in acts with
 	OptIn       OptIn             `json:"optIn"`             // the tag without which an instance is not commanded
 	Application Application       `json:"application"`
+	Shadow      Shadow            `json:"vss,omitzero"` // with mode vss, and only then
 	Freeze      Freeze            `json:"freeze"`
 	Volumes     Volumes           `json:"volumes"`
 	OnFailure   OnFailure         `json:"onFailure"` // degrade (default), fail
@@ -29,7 +30,12 @@ type Mode string
 const (
 	Orchestrated Mode = "orchestrated" // the workflow, with the helper on the instance (default)
 	Plugin       Mode = "plugin"       // Alibaba Cloud's own plug-in, in one command; on Alibaba Cloud alone
+	ByVSS        Mode = "vss"          // AWS's own document for Windows, in one command; on AWS alone
+	ByDiskshadow Mode = "diskshadow"   // the workflow's one call after Windows' own shadow copies; on AWS alone
 )
+
+// Windows reports that the mode is one for Windows on AWS, where no helper is.
+func (m Mode) Windows() bool { return m == ByVSS || m == ByDiskshadow }
 
 // OptIn is the tag by which an instance's owner lets it be commanded. Both
 // parts must match, and neither may be empty: nobody opts in by accident.
@@ -43,7 +49,7 @@ type OptIn struct {
 // reached by its socket as root, or with what an option file there says: no
 // secret stands in a policy.
 type Application struct {
-	Kind           string `json:"kind"`                 // none (default), script, document, auto, or a server's: mariadb, mysql, postgresql, redis, mongodb; those of Unbuilt are refused by precheck
+	Kind           string `json:"kind"`                 // none (default), script, document, auto, or a server's: mariadb, mysql, postgresql, redis, mongodb; vss with mode vss, diskshadow or plugin
 	PreScript      string `json:"preScript,omitempty"`  // with kind script, and only then
 	PostScript     string `json:"postScript,omitempty"` // with kind script, and only then
 	Document       string `json:"document,omitempty"`   // name or ARN; with kind document, and only then
@@ -120,9 +126,27 @@ func (a Application) NeedsFreeze() bool { return a.holds() }
 // holds reports that a server is to be held, be it one that is still to be found.
 func (a Application) holds() bool { return a.Server() || a.Kind == Auto }
 
-// Unbuilt reports that the kind is known, and no run can do it yet.
-func (a Application) Unbuilt() bool {
-	return a.Kind == VSS
+// Shadow is what AWS's document is told besides, under the document's own names
+// where they say enough. A set of images is not among them: an image is made of a
+// set.
+type Shadow struct {
+	CopyOnly       bool   `json:"copyOnly"`              // CopyOnly: leaves SQL Server's own chain of differential backups whole; default false
+	SaveMetadata   bool   `json:"saveMetadata"`          // SaveVssMetadata: keeps the writers' metadata on the instance; default false
+	CollectLogs    bool   `json:"collectLogs"`           // CollectDiagnosticLogs: keeps an archive of logs there; default false
+	Version        string `json:"version,omitempty"`     // VssVersion of the components; empty: the recommended one
+	Description    string `json:"description,omitempty"` // of the snapshots; empty: the run's
+	TimeoutSeconds int    `json:"timeoutSeconds"`        // executionTimeout, 60-3600; 0: 900
+}
+
+// shadowSeconds is how long the document may take if nobody says.
+const shadowSeconds = 900
+
+// Seconds is how long the document may take.
+func (s Shadow) Seconds() int {
+	if s.TimeoutSeconds == 0 {
+		return shadowSeconds
+	}
+	return s.TimeoutSeconds
 }
 
 // Freeze tells which filesystems are held. DeadlineSeconds is when the
@@ -148,8 +172,12 @@ type Volumes struct {
 }
 
 // Asked names what the policy wants proved: application, filesystem or crash.
+// What lies in a set as shadow copies is none of it, because nothing proves it
+// before somebody has gone back to them.
 func (p Policy) Asked() string {
 	switch {
+	case p.Mode == ByDiskshadow:
+		return "crash"
 	case p.Application.Kind != None:
 		return "application"
 	case p.Freeze.Enabled:
