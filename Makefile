@@ -69,10 +69,11 @@ deploy: dist node_modules ## Deploy it into the account and Region of the enviro
 
 # The template differs from a deployed one in its assets' hashes alone: they are
 # this machine's, which the tests have compiled anyway.
-lint-infra: build node_modules ## Have the definitions and the template judged by validators that are not ours.
+lint-infra: build node_modules ## Have the definitions, the template and the PowerShell judged by validators that are not ours.
 	@for arch in arm64 amd64; do mkdir -p bin/lint/$$arch && cp bin/bootstrap bin/quiesce-guest bin/lint/$$arch/ || exit 1; done
 	npx cdk synth --quiet -o bin/lint/cdk.out -c policies=policies -c dist=bin/lint
 	node scripts/lint-infra.mjs bin/lint/cdk.out/Quiesce.template.json
+	cd shared/cloud/awscloud && node ../../../scripts/lint-powershell.mjs windows.ps1 shadow.ps1 revert.ps1
 
 soak: deps build ## Run every database N times in a row (N=100): snapshot under load, restore, check.
 	scripts/soak $(or $(N),100)

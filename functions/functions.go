@@ -10,7 +10,9 @@ import (
 
 	"github.com/quiesce/quiesce/functions/arrange"
 	"github.com/quiesce/quiesce/functions/await"
+	"github.com/quiesce/quiesce/functions/dropshadows"
 	"github.com/quiesce/quiesce/functions/freeze"
+	"github.com/quiesce/quiesce/functions/makeshadows"
 	"github.com/quiesce/quiesce/functions/pollstatus"
 	"github.com/quiesce/quiesce/functions/precheck"
 	"github.com/quiesce/quiesce/functions/prune"
@@ -25,6 +27,7 @@ import (
 	"github.com/quiesce/quiesce/functions/runprescript"
 	"github.com/quiesce/quiesce/functions/snapshot"
 	"github.com/quiesce/quiesce/functions/startplugin"
+	"github.com/quiesce/quiesce/functions/startvss"
 	"github.com/quiesce/quiesce/functions/tag"
 	"github.com/quiesce/quiesce/functions/targets"
 	"github.com/quiesce/quiesce/functions/thaw"
@@ -35,6 +38,7 @@ import (
 	"github.com/quiesce/quiesce/functions/verifyreport"
 	"github.com/quiesce/quiesce/functions/wake"
 	"github.com/quiesce/quiesce/functions/watchplugin"
+	"github.com/quiesce/quiesce/functions/watchvss"
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/restore"
@@ -60,6 +64,10 @@ var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", 
 // besides.
 var PluginSteps = []string{"start-plugin", "watch-plugin"}
 
+// WindowsSteps lists the functions that the workflow of AWS calls besides, for
+// instances that run Windows.
+var WindowsSteps = []string{"start-vss", "watch-vss", "make-shadows", "drop-shadows"}
+
 // FleetSteps lists the functions that the fleet's and the group's workflow call
 // besides.
 var FleetSteps = []string{"resolve-targets", "arrange", "report"}
@@ -78,7 +86,7 @@ var Listeners = []string{"wake"}
 var Chores = []string{"prune"}
 
 // Names lists every function, the steps first.
-var Names = slices.Concat(Steps, FleetSteps, RestoreSteps, VerifySteps, Listeners, Chores)
+var Names = slices.Concat(Steps, WindowsSteps, FleetSteps, RestoreSteps, VerifySteps, Listeners, Chores)
 
 // FlowNames lists every function of Alibaba Cloud.
 var FlowNames = slices.Concat(Steps, PluginSteps, RestoreSteps, Listeners, Chores)
@@ -96,6 +104,10 @@ var Timeouts = map[string]time.Duration{
 	"tag":           time.Minute,
 	"start-plugin":  time.Minute,
 	"watch-plugin":  time.Minute,
+	"start-vss":     time.Minute,
+	"watch-vss":     time.Minute,
+	"make-shadows":  12 * time.Minute,
+	"drop-shadows":  12 * time.Minute,
 	"wake":          30 * time.Second,
 
 	"resolve-targets": 5 * time.Minute,
@@ -160,6 +172,34 @@ func Table(d Deps) map[string]step.Handler {
 				return nil, err
 			}
 			return watchplugin.Do(ctx, p, m, in)
+		})),
+		"start-vss": watch.Published("start-vss", step.New("start-vss", func(ctx context.Context, in startvss.Input) (*run.Plugin, error) {
+			w, err := windows(c)
+			if err != nil {
+				return nil, err
+			}
+			return startvss.Do(ctx, w, in)
+		})),
+		"watch-vss": watch.Published("watch-vss", step.New("watch-vss", func(ctx context.Context, in watchvss.Input) (*run.Plugin, error) {
+			w, err := windows(c)
+			if err != nil {
+				return nil, err
+			}
+			return watchvss.Do(ctx, w, m, in)
+		})),
+		"make-shadows": watch.Published("make-shadows", step.New("make-shadows", func(ctx context.Context, in makeshadows.Input) (*run.Plugin, error) {
+			w, err := windows(c)
+			if err != nil {
+				return nil, err
+			}
+			return makeshadows.Do(ctx, w, in)
+		})),
+		"drop-shadows": watch.Published("drop-shadows", step.New("drop-shadows", func(ctx context.Context, in dropshadows.Input) (*dropshadows.Output, error) {
+			w, err := windows(c)
+			if err != nil {
+				return nil, err
+			}
+			return dropshadows.Do(ctx, w, in)
 		})),
 		"resolve-targets": watch.Measured("resolve-targets", step.New("resolve-targets", func(ctx context.Context, in targets.Input) (*run.Targets, error) {
 			return targets.Do(ctx, c, time.Now(), in)
@@ -260,4 +300,18 @@ func tool(c cloud.Provider) (interface {
 		return p, nil
 	}
 	return nil, fault.Input("policy.mode", "is plugin, which Alibaba Cloud alone has")
+}
+
+// windows is the provider as one whose Windows instances can be snapshotted.
+func windows(c cloud.Provider) (interface {
+	cloud.Provider
+	cloud.Windows
+}, error) {
+	if w, ok := c.(interface {
+		cloud.Provider
+		cloud.Windows
+	}); ok {
+		return w, nil
+	}
+	return nil, fault.Input("policy.mode", "is for Windows on AWS, and this is another cloud")
 }

@@ -27,9 +27,12 @@ import (
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/runtimeapi"
+	"github.com/quiesce/quiesce/local/windows"
 	port "github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud"
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/vss"
 	"github.com/quiesce/quiesce/workflow"
 )
 
@@ -37,6 +40,7 @@ import (
 const (
 	machineName = "quiesce-snapshot"
 	document    = "Quiesce-Helper"
+	shadows     = "Quiesce-Shadow"
 	bucket      = "quiesce-assets"
 	busName     = "default"
 	rootVolume  = "vol-0root000000000000"
@@ -55,6 +59,7 @@ type account struct {
 	metrics  emf.Capture
 	janitors atomic.Int32 // how often the janitor has thawed
 	faults   *fault.Plan
+	windows  bool // the instance is to be a simulated Windows
 	endpoint string
 	machine  string       // the state machine's ARN
 	restorer string       // the ARN of the restore's
@@ -76,7 +81,7 @@ func openAccount(ctx context.Context, o Options, s stage, b binaries) (*account,
 	for kind, do := range s.hooks() {
 		faults.On(kind, do)
 	}
-	a := &account{faults: faults, engine: engine.New(engine.Config{}), served: make(chan error, 1)}
+	a := &account{faults: faults, windows: policy.Mode(o.Mode).Windows(), engine: engine.New(engine.Config{}), served: make(chan error, 1)}
 	a.cloud = cloud.New(cloud.Config{
 		Seed: uint64(time.Now().UnixNano()), Disks: s.disks(), Engine: a.engine, Faults: faults, Latency: o.Latency,
 		EC2: ec2.Config{Completion: o.Completion, Provision: -1, Attaching: -1, Turning: -1, Stopped: a.halt},
@@ -113,14 +118,15 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 	if _, err := store.PutObject(ctx, &awss3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(helper)}); err != nil {
 		return fmt.Errorf("put the helper into the bucket: %w", err)
 	}
-	if err := a.cloud.SSM.RegisterDocument(document, []byte(awscloud.Document())); err != nil {
-		return fmt.Errorf("register the document: %w", err)
+	if err := a.register(); err != nil {
+		return err
 	}
 	arch := strings.ToUpper(s.machine().Arch())
 	deployed := map[string]runtimeapi.Function{}
 	for _, name := range functions.Names {
 		deployed[name] = runtimeapi.Function{Timeout: functions.Timeouts[name], Environment: append(a.cloud.Environment(name, a.endpoint),
 			"QUIESCE_DOCUMENT="+document, "QUIESCE_DOCUMENT_HASH="+checksum([]byte(awscloud.Document())),
+			"QUIESCE_SHADOW_DOCUMENT="+shadows, "QUIESCE_SHADOW_DOCUMENT_HASH="+checksum([]byte(awscloud.ShadowDocument())),
 			"QUIESCE_BUS="+busName, "QUIESCE_ASSET_BUCKET="+bucket, "QUIESCE_MACHINES="+a.engine.MachineARN(machineName),
 			"QUIESCE_HELPER_KEY_"+arch+"="+key, "QUIESCE_HELPER_SHA256_"+arch+"="+sum,
 		)}
@@ -144,6 +150,17 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 		}
 	})
 	return a.listen()
+}
+
+// register puts the documents into the account: the deployment's own, and a
+// stand-in for the one that AWS has in every account.
+func (a *account) register() error {
+	for name, text := range map[string]string{document: awscloud.Document(), shadows: awscloud.ShadowDocument(), vss.Document: windows.Document} {
+		if err := a.cloud.SSM.RegisterDocument(name, []byte(text)); err != nil {
+			return fmt.Errorf("register the document %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // listen adds the rules by which events start functions.
@@ -205,8 +222,12 @@ func (a *account) rent(ctx context.Context, s stage, n int) ([]member, error) {
 		members[i] = member{id, device}
 		volumes = append(volumes, ec2.Volume{ID: id, Device: device, Bytes: volumeBytes, Made: true, Path: device})
 	}
-	machine := ec2.Instance{ID: instanceID, RootDevice: rootDevice, Tags: map[string]string{port.TagOptIn: "true"}}
-	_, err := a.cloud.Rent(ctx, machine, naming{s.machine(), a.cloud.EC2}, volumes...)
+	machine, agent := ec2.Instance{ID: instanceID, RootDevice: rootDevice, Tags: map[string]string{port.TagOptIn: "true"}}, s.machine()
+	if a.windows {
+		machine.Platform, machine.Profile = "windows", windows.Profile
+		agent = a.asWindows(s)
+	}
+	_, err := a.cloud.Rent(ctx, machine, naming{agent, a.cloud.EC2}, volumes...)
 	return members, err
 }
 

@@ -260,7 +260,7 @@ func TestPathsAbroad(t *testing.T) {
 			inAlibaba(t, s, func(w *abroad) {
 				before(w)
 				r := w.record(p)
-				states := slices.DeleteFunc(slices.Clone(r.States), func(s string) bool { return s == "Mode" || s == "WaitOn" })
+				states := slices.DeleteFunc(slices.Clone(r.States), func(s string) bool { return s == "WaitOn" })
 				if got := folded(states); got != p.states {
 					w.Errorf("path\n got %s\nwant %s", got, p.states)
 				}

@@ -86,7 +86,7 @@ var documented = []path{
 	{
 		name: "a document's pre-script fails, and less will not do", before: answers("pre-script", 201, true),
 		policy:  documentary(func(p *policy.Policy) { p.OnFailure = policy.Fail }),
-		states:  "Open Precheck RunPrescript GoOnUnquiesced Thaw SetTaken Tag Outcome FailedClean",
+		states:  "Open Precheck Mode RunPrescript GoOnUnquiesced Thaw SetTaken Tag Outcome FailedClean",
 		outcome: run.OutcomeFailedClean, code: "ScriptFailed",
 	},
 	{

@@ -109,13 +109,13 @@ var ends = []path{
 	{
 		name:   "the pre-script fails, and a lesser set is not wanted",
 		before: fails(preScript), policy: orNothing,
-		states:  "Open Precheck RunPrescript GoOnUnquiesced Thaw SetTaken Tag Outcome FailedClean",
+		states:  "Open Precheck Mode RunPrescript GoOnUnquiesced Thaw SetTaken Tag Outcome FailedClean",
 		outcome: run.OutcomeFailedClean, code: "ScriptFailed",
 	},
 	{
 		name:   "the freeze fails, and a lesser set is not wanted",
 		faults: []string{"freeze:foreign-freeze"}, policy: orNothing,
-		states:  "Open Precheck RunPrescript Freeze GoOnUnfrozen Thaw SetTaken Tag Outcome FailedClean",
+		states:  "Open Precheck Mode RunPrescript Freeze GoOnUnfrozen Thaw SetTaken Tag Outcome FailedClean",
 		outcome: run.OutcomeFailedClean, code: "ForeignFreeze",
 	},
 	{

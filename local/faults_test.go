@@ -68,7 +68,7 @@ var faults = []path{
 	},
 	{
 		name: "run-prescript comes too late", faults: []string{"run-prescript:late"},
-		states:  "Open Precheck RunPrescript GoOnUnquiesced Freeze GoOnUnfrozen Snapshot Thaw SetTaken " + finding + "Degraded",
+		states:  "Open Precheck Mode RunPrescript GoOnUnquiesced Freeze GoOnUnfrozen Snapshot Thaw SetTaken " + finding + "Degraded",
 		outcome: run.OutcomeDegraded, consistency: run.Crash, code: "NoSession",
 	},
 	{

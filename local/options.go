@@ -31,7 +31,7 @@ const (
 // Defaults gives it.
 type Options struct {
 	Cloud        string // AWS or Aliyun
-	Mode         string // who takes the set: orchestrated or plugin
+	Mode         string // who takes the set: orchestrated, vss, diskshadow or plugin
 	App          string
 	PreScript    string
 	PostScript   string
@@ -88,6 +88,10 @@ func (o Options) Check() error {
 		return problem.Input("--cloud", "wants aws or aliyun, got %q", o.Cloud)
 	case o.Mode == string(policy.Plugin) && o.Cloud != Aliyun:
 		return problem.Input("--mode", "is plugin, which --cloud aliyun alone has")
+	case policy.Mode(o.Mode).Windows() && o.Cloud != AWS:
+		return problem.Input("--mode", "is %s, which --cloud aws alone has", o.Mode)
+	case policy.Mode(o.Mode).Windows() && o.App != Ledger && o.App != None:
+		return problem.Input("--app", "wants ledger or none, got %q: in mode %s the instance is a simulated Windows", o.App, o.Mode)
 	case o.App != Ledger && o.App != None && o.App != Script && o.App != Document && !isServer(o.App):
 		return problem.Input("--app", "wants ledger, none, script, document or %s, got %q", strings.Join(names(servers), " or "), o.App)
 	case o.RestoreTest && o.Cloud != AWS:
@@ -122,6 +126,8 @@ func (o Options) Policy(pre, post string) policy.Policy {
 	p.Name = "local"
 	p.Application.TimeoutSeconds, p.Application.Retries = o.Timeout, o.Retries
 	switch {
+	case policy.Mode(o.Mode).Windows() && o.App == Ledger:
+		p.Application.Kind = policy.VSS
 	case o.App == Ledger:
 		p.Application.Kind, p.Application.PreScript, p.Application.PostScript = policy.Script, pre, post
 	case o.App == Script:
@@ -163,6 +169,17 @@ func ParseLatency(texts []string) (map[string]time.Duration, error) {
 		}
 	}
 	return table, nil
+}
+
+// simulated tells why a run must be on a simulated machine; empty if it need not.
+func (o Options) simulated() string {
+	switch {
+	case policy.Mode(o.Mode).Windows():
+		return "there is no Windows here"
+	case o.Simulate:
+		return "asked for"
+	}
+	return ""
 }
 
 // String names the run in a sentence.

@@ -40,11 +40,11 @@ type path struct {
 
 // Ways through the definition.
 const (
-	opening   = "Open Precheck RunPrescript Freeze Snapshot Thaw SetTaken "
+	opening   = "Open Precheck Mode RunPrescript Freeze Snapshot Thaw SetTaken "
 	finding   = "PollStatus Complete Tag Outcome "
 	whole     = opening + finding
-	unquiet   = "Open Precheck RunPrescript GoOnUnquiesced Freeze Snapshot Thaw SetTaken " + finding
-	unfrozen  = "Open Precheck RunPrescript Freeze GoOnUnfrozen Snapshot Thaw SetTaken " + finding
+	unquiet   = "Open Precheck Mode RunPrescript GoOnUnquiesced Freeze Snapshot Thaw SetTaken " + finding
+	unfrozen  = "Open Precheck Mode RunPrescript Freeze GoOnUnfrozen Snapshot Thaw SetTaken " + finding
 	setless   = opening + "Tag Outcome "
 	refused   = "Open Precheck Tag Outcome FailedClean"
 	unlabeled = "Tag Planned PublishFailure FailedUnlabelled"

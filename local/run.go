@@ -17,6 +17,7 @@ import (
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/ledger"
 	"github.com/quiesce/quiesce/local/plugin"
+	"github.com/quiesce/quiesce/local/windows"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	problem "github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
@@ -66,20 +67,21 @@ func Run(ctx context.Context, o Options, tell Progress) (report *Report, err err
 	if reason != "" {
 		report.Mode = Simulated
 	}
-	if o.Mode == string(policy.Plugin) {
+	switch {
+	case o.Mode == string(policy.Plugin):
 		report.Tool = plugin.Label
 		tell.Say("a %s takes the set", plugin.Label)
+	case policy.Mode(o.Mode).Windows():
+		report.Tool = windows.Label
+		tell.Say("a %s plays AWS's and Windows' part", windows.Label)
 	}
 	return report, rehearse(ctx, o, s, a, tell, report)
 }
 
 // open chooses the machine and says why it is not the real one.
 func open(ctx context.Context, o Options, tell Progress) (stage, string, error) {
-	reason := ""
-	switch {
-	case o.Simulate:
-		reason = "asked for"
-	default:
+	reason := o.simulated()
+	if reason == "" {
 		reason = impossible()
 	}
 	if server, ok := servers[o.App]; ok {
@@ -202,8 +204,8 @@ func (a *account) execute(ctx context.Context, o Options, s stage, tell Progress
 // released waits for the janitor where the execution ended without a thaw, at
 // most until the deadline, by which the instance has let go by itself.
 func (a *account) released(ctx context.Context, o Options, record *history.Record) error {
-	if record.State.Plan == nil || record.State.Thaw != nil {
-		return nil // nothing was touched, or it was thawed
+	if record.State.Plan == nil || record.State.Thaw != nil || record.State.Plan.Policy.Mode.Windows() {
+		return nil // nothing was touched, or it was thawed, or lets go by itself
 	}
 	deadline := time.Now().Add(time.Duration(o.Deadline) * time.Second)
 	for a.janitors.Load() == 0 && time.Now().Before(deadline) {

@@ -19,7 +19,7 @@ func TestSecondRunLeavesTheFirstAlone(t *testing.T) {
 		later  time.Duration
 		states string
 	}{
-		{"started together", 0, "Open Precheck RunPrescript Thaw SetTaken Tag Outcome FailedClean"},
+		{"started together", 0, "Open Precheck Mode RunPrescript Thaw SetTaken Tag Outcome FailedClean"},
 		{"started in the other's window", 1500 * time.Millisecond, refused},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -51,6 +51,7 @@ type setting struct {
 	provision          time.Duration // of a new disk
 	latency            map[string]time.Duration
 	definition         func(string) string // changes it before it is deployed
+	windows            bool                // the instance is a simulated Windows
 }
 
 // world is an account in virtual time: the definition and the handlers that
@@ -128,7 +129,7 @@ func newWorld(t *testing.T, s setting) *world {
 		s.unlisted = time.Second
 	}
 	w := &world{T: t, simStage: stage, setting: s, told: &hearing{Machine: stage.sim, verbs: map[string][]protocol.Verb{}}}
-	w.account = &account{faults: plan, engine: engine.New(engine.Config{})}
+	w.account = &account{faults: plan, windows: s.windows, engine: engine.New(engine.Config{})}
 	w.cloud = cloud.New(cloud.Config{
 		Disks: stage.sim, Engine: w.engine, Faults: plan, Latency: s.latency, EC2: ec2.Config{Completion: s.completion, Visible: s.unlisted, Provision: cmp.Or(s.provision, -1), Stopped: w.halt},
 	})
@@ -166,19 +167,20 @@ func (w *world) furnish() {
 func (w *world) install() {
 	helper := []byte("the helper")
 	w.cloud.S3.Put(bucket, "helper", helper)
-	w.must(w.cloud.SSM.RegisterDocument(document, []byte(awscloud.Document())))
+	w.must(w.register())
 	w.local = &runtimeapi.Local{Handlers: map[string]runtimeapi.Handler{}, Timeouts: functions.Timeouts}
 	for _, name := range functions.Names {
 		provider := awscloud.New(w.cloud.Client(name), awscloud.Options{
 			AssetBucket: bucket, Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: checksum(helper)}},
 			Bus: busName, Document: document, DocumentHash: checksum([]byte(awscloud.Document())), Machines: []string{w.engine.MachineARN(machineName)},
+			Shadow: shadows, ShadowHash: checksum([]byte(awscloud.ShadowDocument())),
 		})
 		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: logOf{w, name}})[name]
 		w.local.Handlers[name] = runtimeapi.Edge(edge.Lambda(step))
 	}
 	w.lambda = w.faults.Around(w.local)
 	with := map[string]string{workflow.EventBusName: busName}
-	for _, f := range workflow.Functions() {
+	for _, f := range workflow.SnapshotFunctions() {
 		with[f.Arn] = w.cloud.FunctionARN(f.Step)
 	}
 	text := workflow.Snapshot()

@@ -20,17 +20,18 @@ func rules() contract.Rules {
 	r := contract.Rules{
 		Integrations: []string{"arn:aws:states:::events:putEvents"},
 		Document:     reflect.TypeFor[run.State](),
-		Absent:       []string{"plugin", "failures.plugin"}, // Alibaba Cloud's
 		Raw:          []string{"request"},
 		Quiescing:    "RunPrescript",
 		Window:       []string{"Freeze", "Snapshot", "Thaw"},
+		Undone:       []string{"MakeShadows", "SnapshotShadows"},
+		Undoes:       "DropShadows",
 		Deadline:     5 * time.Second,
 		Shortest:     pollstatus.Shortest,
 	}
 	for _, c := range fault.Codes() {
 		r.Codes = append(r.Codes, string(c))
 	}
-	for _, f := range Functions() {
+	for _, f := range SnapshotFunctions() {
 		r.Functions = append(r.Functions, contract.Function{Step: f.Step, Resource: "${" + f.Arn + "}", Timeout: f.Timeout})
 	}
 	return r

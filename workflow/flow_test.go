@@ -105,11 +105,14 @@ func TestBothDefinitionsCallTheSameSteps(t *testing.T) {
 				continue
 			}
 			other := got[name]
+			if s.Name == "SnapshotUnheld" || s.Name == "SnapshotShadows" {
+				continue // for Windows on AWS
+			}
 			if other == nil {
 				t.Errorf("the flow has no %s", name)
 				continue
 			}
-			if !s.Callback() && !slices.Equal(slices.DeleteFunc(paths(other), func(p string) bool { return p == "$.plugin" }), paths(s)) {
+			if !s.Callback() && !slices.Equal(paths(other), paths(s)) {
 				t.Errorf("%s: the flow gives it %v, the machine %v", name, paths(other), paths(s))
 			}
 		}

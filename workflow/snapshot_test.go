@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	window = "Open Precheck RunPrescript Freeze Snapshot Thaw "
+	window = "Open Precheck Mode RunPrescript Freeze Snapshot Thaw "
 	wrapUp = "SetTaken PollStatus Complete Tag Outcome "
 	noSet  = "SetTaken Tag Outcome "
 )
@@ -38,9 +38,9 @@ func TestPaths(t *testing.T) {
 		{"an outcome nobody knows", script{"tag": once(answers(verdict("?")))}, window + wrapUp + "FailedDirty", "FailedDirty: because"},
 
 		{"freeze not asked for", script{"precheck": once(answers(plan("degrade", false, true)))},
-			"Open Precheck RunPrescript Freeze Snapshot Thaw " + wrapUp + "Completed", ""},
+			"Open Precheck Mode RunPrescript Freeze Snapshot Thaw " + wrapUp + "Completed", ""},
 		{"nothing to freeze", script{"precheck": once(answers(plan("degrade", true, false)))},
-			"Open Precheck RunPrescript Freeze Snapshot Thaw " + wrapUp + "Completed", ""},
+			"Open Precheck Mode RunPrescript Freeze Snapshot Thaw " + wrapUp + "Completed", ""},
 
 		{"precheck refuses", script{"precheck": once(fails(fault.InvalidInput)), "tag": once(answers(verdict("failed-clean")))},
 			"Open Precheck Tag Outcome FailedClean", "FailedClean: because"},
@@ -48,26 +48,26 @@ func TestPaths(t *testing.T) {
 			"Open Precheck Tag Outcome FailedClean", "FailedClean: because"},
 
 		{"script fails, degrade", script{"run-prescript": once(fails(fault.ScriptFailed)), "tag": once(answers(verdict("degraded")))},
-			"Open Precheck RunPrescript GoOnUnquiesced Freeze Snapshot Thaw " + wrapUp + "Degraded", ""},
+			"Open Precheck Mode RunPrescript GoOnUnquiesced Freeze Snapshot Thaw " + wrapUp + "Degraded", ""},
 		{"script fails, fail", script{"precheck": failPolicy, "run-prescript": once(fails(fault.ScriptFailed)), "tag": once(answers(verdict("failed-clean")))},
-			"Open Precheck RunPrescript GoOnUnquiesced Thaw " + noSet + "FailedClean", "FailedClean: because"},
+			"Open Precheck Mode RunPrescript GoOnUnquiesced Thaw " + noSet + "FailedClean", "FailedClean: because"},
 		{"script fails, freeze not asked for", script{"precheck": once(answers(plan("degrade", false, false))), "run-prescript": once(fails(fault.ScriptFailed))},
-			"Open Precheck RunPrescript GoOnUnquiesced Freeze Snapshot Thaw " + wrapUp + "Completed", ""},
+			"Open Precheck Mode RunPrescript GoOnUnquiesced Freeze Snapshot Thaw " + wrapUp + "Completed", ""},
 		{"prescript answers too much", script{"run-prescript": once(tooMuch)},
-			"Open Precheck RunPrescript GoOnUnquiesced Freeze Snapshot Thaw " + wrapUp + "Completed", ""},
+			"Open Precheck Mode RunPrescript GoOnUnquiesced Freeze Snapshot Thaw " + wrapUp + "Completed", ""},
 		{"another run is in progress", script{"run-prescript": once(fails(fault.RunInProgress)), "tag": once(answers(verdict("failed-clean")))},
-			"Open Precheck RunPrescript Thaw " + noSet + "FailedClean", "FailedClean: because"},
+			"Open Precheck Mode RunPrescript Thaw " + noSet + "FailedClean", "FailedClean: because"},
 		{"the command came too late", script{"run-prescript": once(fails(fault.TooLate)), "tag": once(answers(verdict("failed-clean")))},
-			"Open Precheck RunPrescript Thaw " + noSet + "FailedClean", "FailedClean: because"},
+			"Open Precheck Mode RunPrescript Thaw " + noSet + "FailedClean", "FailedClean: because"},
 
 		{"freeze refused, degrade", script{"freeze": once(fails(fault.FreezeRefused)), "tag": once(answers(verdict("degraded")))},
-			"Open Precheck RunPrescript Freeze GoOnUnfrozen Snapshot Thaw " + wrapUp + "Degraded", ""},
+			"Open Precheck Mode RunPrescript Freeze GoOnUnfrozen Snapshot Thaw " + wrapUp + "Degraded", ""},
 		{"freeze refused, fail", script{"precheck": failPolicy, "freeze": once(fails(fault.FreezeRefused)), "tag": once(answers(verdict("failed-clean")))},
-			"Open Precheck RunPrescript Freeze GoOnUnfrozen Thaw " + noSet + "FailedClean", "FailedClean: because"},
+			"Open Precheck Mode RunPrescript Freeze GoOnUnfrozen Thaw " + noSet + "FailedClean", "FailedClean: because"},
 		{"freeze answers too much", script{"precheck": failPolicy, "freeze": once(tooMuch)},
-			"Open Precheck RunPrescript Freeze GoOnUnfrozen Thaw " + noSet + "Completed", ""},
+			"Open Precheck Mode RunPrescript Freeze GoOnUnfrozen Thaw " + noSet + "Completed", ""},
 		{"freeze hangs", script{"precheck": failPolicy, "freeze": once(answers("{}").within(10 * time.Minute))},
-			"Open Precheck RunPrescript Freeze GoOnUnfrozen Thaw " + noSet + "Completed", ""},
+			"Open Precheck Mode RunPrescript Freeze GoOnUnfrozen Thaw " + noSet + "Completed", ""},
 
 		{"snapshot throttled", script{"snapshot": once(fails(fault.SnapshotThrottled)), "tag": once(answers(verdict("failed-clean")))},
 			window + noSet + "FailedClean", "FailedClean: because"},
@@ -248,7 +248,7 @@ func TestEndsPastCatch(t *testing.T) {
 
 // A transition is paid for: starting counts as one, and so does every state.
 func TestTransitions(t *testing.T) {
-	for polls, want := range []int{13, 16, 19} {
+	for polls, want := range []int{14, 17, 20} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &world{plan: map[string][]reply{"poll-status": times(polls, polled("pending", 15))}}
 			if got := len(execute(t.Context(), machine(t), w, `{}`).states) + 1; got != want || want > 20+3*polls {
@@ -266,7 +266,7 @@ func TestRoomForEveryFailure(t *testing.T) {
 		long.err = &asl.Error{Name: string(fault.InvalidInput), Cause: strings.Repeat("x", 8<<10)}
 		big := strings.Replace(plan("degrade", true, true), `"gold"`, `"`+strings.Repeat("x", 128<<10)+`"`, 1)
 		w := &world{plan: map[string][]reply{"precheck": once(answers(big)), "thaw": once(long), "snapshot": once(long), "freeze": once(long), "tag": once(long)}}
-		want := "Open Precheck RunPrescript Freeze GoOnUnfrozen Snapshot Thaw SetTaken Tag Planned PublishFailure FailedUnlabelled"
+		want := "Open Precheck Mode RunPrescript Freeze GoOnUnfrozen Snapshot Thaw SetTaken Tag Planned PublishFailure FailedUnlabelled"
 		request := `{"policy":{"name":"` + strings.Repeat("x", 64<<10) + `"}}`
 		if got := execute(t.Context(), machine(t), w, request); got.path() != want {
 			t.Errorf("got  %s: %v\nwant %s", got.path(), got.err, want)

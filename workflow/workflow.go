@@ -28,7 +28,8 @@ type Function struct {
 	Timeout time.Duration // its own timeout: shorter than the task's, so that no task gives up on one that still works
 }
 
-// Functions returns every function of the definition, in the order of a run.
+// Functions returns every function of a run in mode orchestrated, in its order: they
+// are the same in every definition.
 func Functions() []Function {
 	return []Function{
 		{"precheck", "PrecheckFunctionArn", 300 * time.Second},
@@ -42,14 +43,21 @@ func Functions() []Function {
 	}
 }
 
+// SnapshotFunctions returns every function that Snapshot calls: a run's, and those
+// for instances that run Windows.
+func SnapshotFunctions() []Function {
+	return append(Functions(),
+		Function{"start-vss", "StartVssFunctionArn", 60 * time.Second},
+		Function{"watch-vss", "WatchVssFunctionArn", 60 * time.Second},
+		Function{"make-shadows", "MakeShadowsFunctionArn", 720 * time.Second},
+		Function{"drop-shadows", "DropShadowsFunctionArn", 720 * time.Second},
+	)
+}
+
 // Machine parses Snapshot with every function's ARN made by arn from its step
 // name, ready to be run by the local engine.
 func Machine(bus string, arn func(step string) string) (*asl.Machine, error) {
-	with := map[string]string{EventBusName: bus}
-	for _, f := range Functions() {
-		with[f.Arn] = arn(f.Step)
-	}
-	return asl.Parse([]byte(snapshot), with)
+	return parse(snapshot, map[string]string{EventBusName: bus}, SnapshotFunctions(), arn)
 }
 
 //go:embed fleet.asl.json

@@ -68,6 +68,10 @@ var usual = map[string]string{
 	"thaw":          `{"evidence":{"hold":"h1"},"record":{}}`,
 	"await":         `{"state":"pending","record":{}}`,
 	"poll-status":   `{"state":"completed","snapshots":[],"polls":1,"waitSeconds":0,"record":{}}`,
+	"start-vss":     `{"state":"running","commandId":"c","waitSeconds":5,"set":null}`,
+	"watch-vss":     `{"state":"running","commandId":"c","waitSeconds":10,"set":null}`,
+	"make-shadows":  `{"state":"made","commandId":"c","waitSeconds":0,"set":null}`,
+	"drop-shadows":  `{"dropped":2,"record":{}}`,
 	"tag":           verdict("completed"),
 	"events":        `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`,
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -23,6 +24,8 @@ func (l *live) Passage(p history.Passage) {
 	switch {
 	case !p.Done && tests[p.State] != "":
 		l.line(p.State, "", tests[p.State])
+	case !p.Done && p.State == "WaitVss":
+		l.line(p.State, "", "the document's command is under way")
 	case !p.Done && (p.State == "Wait" || p.Type == "Wait"):
 		l.line(p.State, "", "the set is not complete yet")
 	case p.Done && p.Failed != "":
@@ -39,7 +42,12 @@ func (l *live) line(state, took, said string) {
 // outcomes says what each task has done, by the document that it left; the other
 // states are not worth a line.
 var outcomes = map[string]func(run.State) string{
-	"Precheck": always("the plan is made, the helper is in place"),
+	"Precheck": func(s run.State) string {
+		if s.Plan != nil && s.Plan.Policy.Mode != policy.Orchestrated {
+			return "the plan is made"
+		}
+		return "the plan is made, the helper is in place"
+	},
 	"RunPrescript": func(s run.State) string {
 		if s.Prescript == nil || !s.Prescript.Quiesced {
 			return "there is no application to bring to rest"
@@ -64,8 +72,14 @@ var outcomes = map[string]func(run.State) string{
 		}
 		return "thawed, released, the evidence is home"
 	},
-	"StartPlugin": always("the plug-in's command is sent"),
-	"WatchPlugin": always("the plug-in's command, looked at"),
+	"StartVss":        always("AWS's document is sent"),
+	"WatchVss":        always("its command, looked at"),
+	"SnapshotUnheld":  always("one call for the whole set, nothing held"),
+	"MakeShadows":     always("Windows has made shadow copies with its writers"),
+	"SnapshotShadows": always("one call for the whole set, the shadow copies in it"),
+	"DropShadows":     always("the shadow copies are deleted from the instance"),
+	"StartPlugin":     always("the plug-in's command is sent"),
+	"WatchPlugin":     always("the plug-in's command, looked at"),
 	"PollStatus": func(s run.State) string {
 		if s.Status == nil {
 			return "the set's state"

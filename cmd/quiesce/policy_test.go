@@ -37,13 +37,6 @@ func TestPolicyCheckListsEveryProblemAsEditorsReadIt(t *testing.T) {
 	}
 }
 
-func TestPolicyCheckSaysWhatCannotRunYet(t *testing.T) {
-	code, out, _ := quiesce(t, "policy", "check", "../../policies/windows-vss.yaml")
-	if code != exitDone || !strings.Contains(out, "vss") || !strings.Contains(out, "precheck will refuse") {
-		t.Errorf("%d %q", code, out)
-	}
-}
-
 func TestPolicyExplainShowsDefaultsAndStarts(t *testing.T) {
 	file := write(t, "db.yaml", `
 name: db
@@ -92,10 +85,10 @@ func TestStartRefusesABadPolicyFileWithoutACall(t *testing.T) {
 	if code != exitUsage || err != file+":3:20: freeze.deadlineSeconds: wants 5-300, got 4\n" {
 		t.Errorf("%d %q", code, err)
 	}
-	vss := "../../policies/windows-vss.yaml"
-	code, _, err = quiesce(t, "start", "i-0abc12345678def90", "--policy", vss,
+	file = write(t, "windows.yaml", "name: windows\napplication:\n  kind: vss\n")
+	code, _, err = quiesce(t, "start", "i-0abc12345678def90", "--policy", file,
 		"--state-machine", "arn:aws:states:eu-west-1:123456789012:stateMachine:q", "--endpoint-url", "http://127.0.0.1:1")
-	if code != exitUsage || !strings.Contains(err, "policy.application.kind") {
+	if code != exitUsage || !strings.Contains(err, file+":3:9: application.kind: is vss, but in mode orchestrated") {
 		t.Errorf("%d %q", code, err)
 	}
 }

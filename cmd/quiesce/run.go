@@ -20,7 +20,7 @@ import (
 type runCmd struct {
 	Output       string        `short:"o" enum:"text,json" default:"text" help:"text, or one JSON document."`
 	Cloud        string        `enum:"aws,aliyun" default:"aws" help:"The emulated cloud: aws or aliyun."`
-	Mode         string        `enum:"orchestrated,plugin" default:"orchestrated" help:"Who takes the set: the workflow (orchestrated), or with --cloud aliyun a stand-in for Alibaba Cloud's own plug-in (plugin)."`
+	Mode         string        `enum:"orchestrated,vss,diskshadow,plugin" default:"orchestrated" help:"Who takes the set: the workflow (orchestrated); on a simulated Windows instance AWS's document (vss), or the workflow after shadow copies (diskshadow); with --cloud aliyun a stand-in for Alibaba Cloud's own plug-in (plugin)."`
 	App          string        `default:"ledger" help:"What writes, and who brings it to rest: the ledger by its own scripts (ledger), by nobody (none), by yours (script) or by a command document (document); or a real server by its adapter (mariadb, postgresql, redis)."`
 	PreScript    string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`
 	PostScript   string        `placeholder:"PATH" help:"With --app script: absolute path, root's own."`

@@ -70,7 +70,7 @@ func open(t *testing.T) *account {
 	must(a.SSM.RegisterDocument("quiesce-helper", []byte(awscloud.Document())))
 	for _, name := range functions.Names {
 		provider := awscloud.New(a.Client(name), awscloud.Options{
-			AssetBucket: "assets", Document: "quiesce-helper",
+			AssetBucket: "assets", Document: "quiesce-helper", Shadow: "quiesce-shadow",
 			Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: hex.EncodeToString(sum[:])}},
 		})
 		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider})[name]

@@ -3,10 +3,13 @@
 // handler names the step.
 //
 //	_HANDLER                     precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag, wake,
+//	                             start-vss, watch-vss, make-shadows, drop-shadows,
 //	                             resolve-targets, arrange, report, prune, or restore- with plan, create, image, move,
 //	                             power, settle or report, or verify- with choose, mark, recover, clean or report
 //	QUIESCE_DOCUMENT             name or ARN of the command document
 //	QUIESCE_DOCUMENT_HASH        its SHA-256 in hex; empty: its content is not pinned
+//	QUIESCE_SHADOW_DOCUMENT      that of the document of shadow copies, and its hash
+//	QUIESCE_SHADOW_DOCUMENT_HASH
 //	QUIESCE_BUS                  name or ARN of the event bus; empty: the account's default bus
 //	QUIESCE_ASSET_BUCKET         the bucket that holds the helper
 //	QUIESCE_TOKEN_BUCKET         the bucket of those who wait for a set, and of fleets' lists; empty: the asset bucket
@@ -84,5 +87,7 @@ func options(getenv func(string) string) awscloud.Options {
 		Document:     getenv("QUIESCE_DOCUMENT"),
 		DocumentHash: getenv("QUIESCE_DOCUMENT_HASH"),
 		Machines:     strings.FieldsFunc(getenv("QUIESCE_MACHINES"), func(r rune) bool { return r == ',' }),
+		Shadow:       getenv("QUIESCE_SHADOW_DOCUMENT"),
+		ShadowHash:   getenv("QUIESCE_SHADOW_DOCUMENT_HASH"),
 	}
 }

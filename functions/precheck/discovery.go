@@ -111,7 +111,7 @@ func unreachable(f protocol.Found) string {
 	switch {
 	case f.Apart != "":
 		return f.Apart
-	case f.NoServer != nil && (f.NoServer.Code == fault.InvalidInput || !kind.Server() || kind.Unbuilt()):
+	case f.NoServer != nil && (f.NoServer.Code == fault.InvalidInput || !kind.Server()):
 		return f.NoServer.Message
 	case f.Server == nil && f.NoServer == nil:
 		return "nobody asked it"

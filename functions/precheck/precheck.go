@@ -67,17 +67,11 @@ func Check(in Input) error {
 	if text, err := json.Marshal(p); err != nil || len(text) > maxPolicy {
 		return fault.Input("policy", "wants at most %d bytes, got %d", maxPolicy, len(text))
 	}
-	if err := p.Check(); err != nil {
-		return err
-	}
-	if p.Application.Unbuilt() && !(p.Mode == policy.Plugin && p.Application.Kind == policy.VSS) {
-		return fault.Input("policy.application.kind", "is %s, which no run can do yet", p.Application.Kind)
-	}
-	return nil
+	return p.Check()
 }
 
 // Do makes the plan. Codes: InvalidInput, Instance*, AgentOffline,
-// HelperNotDelivered, RunInProgress, ScriptUnsafe, Application*,
+// HelperNotDelivered, RunInProgress, ScriptUnsafe, Application*, Vss*,
 // SnapshotTooSoon, NothingToSnapshot, Volume*, and what the calls themselves
 // return.
 func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
@@ -115,6 +109,10 @@ func Do(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	switch {
 	case p.Mode == policy.Plugin:
 		if err := tool(ctx, c, plan, instance); err != nil {
+			return nil, err
+		}
+	case p.Mode.Windows():
+		if err := windows(ctx, c, plan, instance); err != nil {
 			return nil, err
 		}
 	case p.Application.Kind != policy.None || p.Freeze.Enabled:

@@ -15,16 +15,18 @@ import (
 // A refusal is definite; after anything else they are looked for as long as
 // they may be invisible, or a run would end clean that left some.
 func strays(ctx context.Context, c Cloud, s run.State) ([]string, error) {
-	if s.Plugin != nil || s.Failures.Plugin != nil {
+	if !policyOf(s).Mode.Windows() && (s.Plugin != nil || s.Failures.Plugin != nil) {
 		return ofTool(ctx, c, s)
 	}
-	if s.Set != nil || s.Failures.Snapshot == nil {
+	if s.Set != nil || s.Failures.Snapshot == nil && !adrift(s) {
 		return nil, nil
 	}
 	wait := cloud.Settle
-	switch fault.Code(s.Failures.Snapshot.Error) {
-	case fault.SnapshotThrottled, fault.SnapshotTooSoon, fault.SnapshotRefused:
-		wait = 0
+	if f := s.Failures.Snapshot; f != nil {
+		switch fault.Code(f.Error) {
+		case fault.SnapshotThrottled, fault.SnapshotTooSoon, fault.SnapshotRefused:
+			wait = 0
+		}
 	}
 	found, err := cloud.Find(ctx, c, s.Plan.RunID, wait)
 	return cloud.IDs(found), err

@@ -4,6 +4,7 @@ package tag
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -119,9 +120,12 @@ func Conclude(s run.State) *run.Verdict {
 	case unreleased(s):
 		v.Outcome = run.OutcomeFailedDirty
 		v.Reason = "it is not known whether the plug-in let the instance go: " + v.Reason
+	case adrift(s):
+		v.Outcome = run.OutcomeFailedDirty
+		v.Reason = "AWS's document may still make snapshots that nobody labels: " + v.Reason
 	case v.Consistency == "":
 		v.Outcome = run.OutcomeFailedClean
-	case v.Consistency.Rank() < asked.Rank():
+	case v.Consistency.Rank() < asked.Rank(), unshadowed(s, found):
 		v.Outcome = run.OutcomeDegraded
 	default:
 		v.Outcome = run.OutcomeCompleted
@@ -132,17 +136,25 @@ func Conclude(s run.State) *run.Verdict {
 // unreleased reports that the provider's tool may have left the instance or its
 // application held: it said so, or nobody heard how it ended.
 func unreleased(s run.State) bool {
+	if policyOf(s).Mode.Windows() { // which lets go by itself, within ten seconds
+		return false
+	}
 	if s.Plugin != nil && (s.Plugin.Dirty || s.Failures.Plugin != nil && s.Plugin.State == run.PluginRunning) {
 		return true
 	}
 	if s.Failures.Plugin == nil {
 		return false
 	}
-	switch fault.Code(s.Failures.Plugin.Error) { // of a command that was never sent
+	return !unsent(s.Failures.Plugin)
+}
+
+// unsent reports that the failure is of a command that was never sent.
+func unsent(f *run.Failure) bool {
+	switch fault.Code(f.Error) {
 	case fault.InvalidInput, fault.AccessDenied, fault.Throttled, fault.AgentOffline, fault.InstanceNotFound, fault.InstanceNotRunning:
-		return false
+		return true
 	}
-	return true
+	return false
 }
 
 // paused reports that the application was touched and not released again.
@@ -161,7 +173,7 @@ func label(ctx context.Context, c Cloud, s run.State, v *run.Verdict) (int, erro
 	if err := write(ctx, c, s, v.SnapshotIDs, v.Consistency, v); err != nil {
 		return 0, err
 	}
-	if err := located(ctx, c, s); err != nil {
+	if err := errors.Join(located(ctx, c, s), noteShadows(ctx, c, s)); err != nil {
 		return 0, err
 	}
 	left, err := strays(ctx, c, s)
@@ -268,7 +280,7 @@ func announcements(s run.State, v *run.Verdict) (list []events.Event) {
 		who = telemetry.Subject(s.Plan)
 	}
 	now := v.Record.EndedAt
-	if s.Plugin == nil && (s.Thaw == nil || !s.Thaw.Published) { // the steps of the plug-in tell of themselves
+	if !taken(s) && (s.Thaw == nil || !s.Thaw.Published) {
 		list = append(list, telemetry.Deferred(who, s, now)...)
 	}
 	list = append(list, silent(who, s, now)...)
@@ -291,10 +303,7 @@ func announcements(s run.State, v *run.Verdict) (list []events.Event) {
 // silent are the events of the steps that publish for themselves but died
 // before they could: a fault code shows that the step itself answered.
 func silent(who events.Subject, s run.State, now time.Time) (list []events.Event) {
-	tool := "start-plugin"
-	if s.Plugin != nil && s.Plugin.State == run.PluginRunning {
-		tool = "watch-plugin"
-	}
+	tool := tools(s)
 	for _, step := range []struct {
 		name    string
 		failure *run.Failure
@@ -304,6 +313,12 @@ func silent(who events.Subject, s run.State, now time.Time) (list []events.Event
 		}
 	}
 	return list
+}
+
+// taken reports that another's tool took the set: its steps tell of themselves,
+// and no call of ours is to be told of.
+func taken(s run.State) bool {
+	return s.Plugin != nil && (s.Plugin.Set != nil || s.Set == nil && s.Failures.Snapshot == nil)
 }
 
 func mounts(s run.State) (list []string) {

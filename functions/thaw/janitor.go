@@ -44,7 +44,7 @@ func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	if in := request.Policy.OptIn; instance.Tags[in.Key] != in.Value { // its run was refused, and is no reason to command it
 		return plan, fault.New(fault.InstanceNotOptedIn, "%s does not carry the tag %s=%s", instance.ID, in.Key, in.Value)
 	}
-	if request.Policy.Mode == policy.Plugin { // which lets go by itself: no helper is there that could
+	if request.Policy.Mode != policy.Orchestrated { // which lets go by itself: no helper is there that could
 		return plan, nil
 	}
 	asset, err := c.Helper(ctx, instance.Arch)
@@ -79,6 +79,10 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 	switch cause := fault.CodeOf(trouble); {
 	case cause == "" && plan.Policy.Mode == policy.Plugin:
 		reason += "the plug-in goes on by itself"
+	case cause == "" && plan.Policy.Mode == policy.ByVSS:
+		reason += "AWS's document goes on by itself, and Windows lets go within ten seconds"
+	case cause == "" && plan.Policy.Mode == policy.ByDiskshadow:
+		reason += "Windows has let go by itself, and shadow copies of the run stay on the instance until its next one"
 	case cause == "":
 		reason += "the instance was let go"
 	case cause == fault.InstanceNotOptedIn:

@@ -29,7 +29,7 @@ type helpers map[string]helper
 var architectures = []string{"amd64", "arm64"}
 
 // makeAssets uploads the helper for both architectures and registers the
-// document through which it is asked.
+// documents: the one through which it is asked, and those for Windows.
 func (d *deployment) makeAssets() error {
 	d.helpers = helpers{}
 	for _, arch := range architectures {
@@ -43,20 +43,36 @@ func (d *deployment) makeAssets() error {
 			sha256: checksum(data),
 		}
 	}
-	// The name ends in the content's checksum: another content is another
-	// document, so that no function ever meets one that it was not made for.
-	text := awscloud.Document()
+	var err error
+	if d.document, err = d.makeDocument("helper", awscloud.Document()); err != nil {
+		return err
+	}
+	if d.shadow, err = d.makeDocument("shadow", awscloud.ShadowDocument()); err != nil {
+		return err
+	}
+	if _, err = d.makeDocument("revert", awscloud.RevertDocument()); err != nil { // an operator's: no step sends it
+		return err
+	}
+	return d.makeWork()
+}
+
+// documentID is the construct's id of a document; the helper's was the first.
+var documentID = map[string]string{"helper": "Document", "shadow": "ShadowDocument", "revert": "RevertDocument"}
+
+// makeDocument registers a command document. Its name ends in the content's
+// checksum: another content is another document, so that no function ever meets
+// one that it was not made for.
+func (d *deployment) makeDocument(name, text string) (awsssm.CfnDocument, error) {
 	var content map[string]any
 	if err := yaml.Unmarshal([]byte(text), &content); err != nil {
-		return fmt.Errorf("the command document: %w", err)
+		return nil, fmt.Errorf("the command document %s: %w", name, err)
 	}
-	d.document = awsssm.NewCfnDocument(d.stack, jsii.String("Document"), &awsssm.CfnDocumentProps{
-		Name:         d.named("helper-" + checksum([]byte(text))[:12]),
+	return awsssm.NewCfnDocument(d.stack, jsii.String(documentID[name]), &awsssm.CfnDocumentProps{
+		Name:         d.named(name + "-" + checksum([]byte(text))[:12]),
 		DocumentType: jsii.String("Command"),
 		Content:      content,
 		TargetType:   jsii.String("/AWS::EC2::Instance"),
-	})
-	return d.makeWork()
+	}), nil
 }
 
 // makeWork makes the bucket of what passes between executions: who waits for a

@@ -27,6 +27,7 @@ type config struct {
 	logDays        float64
 	documentHash   string
 	restoreRoles   []string // ARNs of the roles that an instance of a restored image may have
+	shadowHash     string
 }
 
 const (
@@ -80,6 +81,7 @@ func fromContext(node constructs.Node, dist string) (config, error) {
 		}
 		c.restoreRoles = append(c.restoreRoles, role)
 	}
+	text("shadowDocumentHash", &c.shadowHash)
 	number("frozenWindowMs", &c.frozenWindowMs)
 	number("logDays", &c.logDays)
 	if !slices.Contains(retentions, c.logDays) {

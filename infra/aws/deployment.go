@@ -27,6 +27,7 @@ type deployment struct {
 	stack     awscdk.Stack
 	bus       awsevents.EventBus
 	document  awsssm.CfnDocument
+	shadow    awsssm.CfnDocument
 	helpers   helpers
 	work      awss3.Bucket
 	topic     awssns.Topic

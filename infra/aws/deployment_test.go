@@ -99,7 +99,7 @@ func TestDefinitionsAreTheFiles(t *testing.T) {
 // Only the files' own text is substituted: a step that is renamed in one place
 // is missed here.
 func TestEveryFunctionOfTheWorkflowIsDeployed(t *testing.T) {
-	for _, f := range slices.Concat(workflow.Functions(), workflow.FleetFunctions(), workflow.GroupFunctions()) {
+	for _, f := range slices.Concat(workflow.SnapshotFunctions(), workflow.FleetFunctions(), workflow.GroupFunctions()) {
 		if f.Arn != camel(f.Step)+functionArn || kebab(strings.TrimSuffix(f.Arn, functionArn)) != f.Step {
 			t.Errorf("%s has the substitution %s, which is not resolved by its name", f.Step, f.Arn)
 		}
@@ -143,7 +143,7 @@ func TestFunctions(t *testing.T) {
 		}
 		variables, _ := at(f, "Environment", "Variables").(map[string]any)
 		for _, m := range environmentKeys.FindAllStringSubmatch(source(t, "../../functions/lambda/main.go"), -1) {
-			if variables[m[1]] == nil && m[1] != "QUIESCE_DOCUMENT_HASH" {
+			if variables[m[1]] == nil && !strings.HasSuffix(m[1], "_DOCUMENT_HASH") {
 				t.Errorf("%s is not told %s", step, m[1])
 			}
 		}
@@ -167,20 +167,22 @@ func TestHelperIsPinned(t *testing.T) {
 	}
 }
 
-// The document that SSM keeps says what the file says, under a name that
-// another content would not have.
-func TestDocument(t *testing.T) {
+// The documents that SSM keeps say what the files say, under names that another
+// content would not have.
+func TestDocuments(t *testing.T) {
 	_, tmpl := synthesised(t)
-	var want any
-	if err := yaml.Unmarshal([]byte(awscloud.Document()), &want); err != nil {
-		t.Fatal(err)
+	texts := map[string]string{"helper": awscloud.Document(), "shadow": awscloud.ShadowDocument(), "revert": awscloud.RevertDocument()}
+	if got := len(tmpl.of("AWS::SSM::Document")); got != len(texts) {
+		t.Errorf("got %d documents, want %d", got, len(texts))
 	}
-	for _, d := range tmpl.of("AWS::SSM::Document") {
-		if got := flat(d.Properties["Content"]); got != flat(want) {
-			t.Errorf("got %s", got)
+	for name, text := range texts {
+		var want any
+		if err := yaml.Unmarshal([]byte(text), &want); err != nil {
+			t.Fatal(err)
 		}
-		if name := d.Properties["Name"]; name != "quiesce-helper-"+checksum([]byte(awscloud.Document()))[:12] {
-			t.Errorf("its name is %v", name)
+		d := tmpl.one(t, "AWS::SSM::Document", "Name", "quiesce-"+name+"-"+checksum([]byte(text))[:12])
+		if got := flat(d.Properties["Content"]); got != flat(want) {
+			t.Errorf("%s: got %s", name, got)
 		}
 	}
 }

@@ -71,6 +71,10 @@ var purpose = map[string]string{
 	"thaw":            "lets the instance go; the janitor too",
 	"poll-status":     "asks once how far the set is",
 	"tag":             "computes the verdict, labels the set, publishes the outcome",
+	"start-vss":       "sends AWS's document that takes the set of a Windows instance",
+	"watch-vss":       "looks once at that document's command, and at what it wrote on the set",
+	"make-shadows":    "has Windows make shadow copies before the set is taken",
+	"drop-shadows":    "has Windows delete them from the instance again",
 	"await":           "notes who waits for a set to complete",
 	"wake":            "ends that wait when the set has completed",
 	"resolve-targets": "finds a policy's instances",
@@ -101,14 +105,17 @@ func memoryOf(step string) float64 {
 // environment names what the deployment made; functions/lambda documents it.
 func (d *deployment) environment() *map[string]*string {
 	env := map[string]*string{
-		"QUIESCE_DOCUMENT":     d.document.Ref(),
-		"QUIESCE_BUS":          d.bus.EventBusName(),
-		"QUIESCE_TOKEN_BUCKET": d.work.BucketName(),
+		"QUIESCE_DOCUMENT":        d.document.Ref(),
+		"QUIESCE_SHADOW_DOCUMENT": d.shadow.Ref(),
+		"QUIESCE_BUS":             d.bus.EventBusName(),
+		"QUIESCE_TOKEN_BUCKET":    d.work.BucketName(),
 		// Written out, because the machines are made after the functions.
 		"QUIESCE_MACHINES": jsii.String(replacer(d.places(""), policy.OptIn{}).Replace(strings.Join(machinesOf("stateMachine", ""), ","))),
 	}
-	if d.documentHash != "" {
-		env["QUIESCE_DOCUMENT_HASH"] = jsii.String(d.documentHash)
+	for key, hash := range map[string]string{"QUIESCE_DOCUMENT_HASH": d.documentHash, "QUIESCE_SHADOW_DOCUMENT_HASH": d.shadowHash} {
+		if hash != "" {
+			env[key] = jsii.String(hash)
+		}
 	}
 	for arch, h := range d.helpers {
 		arch = strings.ToUpper(arch)

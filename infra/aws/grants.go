@@ -13,6 +13,7 @@ import (
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud"
 	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/vss"
 )
 
 // grant lets a function call some operations on some resources. Resources are
@@ -95,6 +96,13 @@ var command = []grant{
 	},
 }
 
+// byAWS is AWS's own document for Windows, which is under no account; bySelf the
+// deployment's own of shadow copies.
+var (
+	byAWS  = grant{sid: "ByAWSDocument", actions: []string{"ssm:SendCommand"}, on: []string{"arn:{partition}:ssm:{region}::document/" + vss.Document}}
+	bySelf = grant{sid: "ByShadowDocument", actions: []string{"ssm:SendCommand"}, on: []string{"arn:{partition}:ssm:{region}:{account}:document/{shadow}"}}
+)
+
 // documents are the user's own, which hold an application: those of the account
 // that carry the tag by which Data Lifecycle Manager knows them, and only on
 // instances that opted in. What AWS owns is under no account, hence not among
@@ -130,6 +138,20 @@ var grants = map[string][]grant{
 		{sid: "KeepToken", actions: []string{"s3:PutObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},
 	},
 	"tag": {lookAtSnapshots, label, publish},
+	"start-vss": {command[0], byAWS, publish,
+		{
+			sid: "FindCommand", actions: []string{"ssm:ListCommands"}, on: []string{"*"}, when: here,
+			why: "Systems Manager knows no resources for a command that was sent.",
+		},
+	},
+	"watch-vss": {lookAtSnapshots, publish,
+		{
+			sid: "FollowSteps", actions: []string{"ssm:ListCommandInvocations"}, on: []string{"*"}, when: here,
+			why: "Systems Manager knows no resources for a command that was sent.",
+		},
+	},
+	"make-shadows": {command[0], bySelf, command[2], publish},
+	"drop-shadows": {command[0], bySelf, command[2], publish},
 	"resolve-targets": {
 		{
 			sid: "FindInstances", actions: []string{"ec2:DescribeInstances"}, on: []string{"*"}, when: here,
@@ -324,7 +346,7 @@ func (g grant) excuse(role awsiam.Role, d *deployment, step string) {
 func (d *deployment) places(step string) map[string]string {
 	p := map[string]string{
 		"partition": *d.stack.Partition(), "region": *d.stack.Region(), "account": *d.stack.Account(),
-		"bus": *d.bus.EventBusArn(), "document": *d.document.Ref(), "log": d.logs[step],
+		"bus": *d.bus.EventBusArn(), "document": *d.document.Ref(), "shadow": *d.shadow.Ref(), "log": d.logs[step],
 		"work": *d.work.BucketArn(), "name": d.name,
 	}
 	if queue, ok := parkedIn[step]; ok {

@@ -21,7 +21,7 @@ const (
 )
 
 var there = map[string]string{
-	"partition": "aws", "region": region, "account": number, "name": "quiesce", "document": "quiesce-helper",
+	"partition": "aws", "region": region, "account": number, "name": "quiesce", "document": "quiesce-helper", "shadow": "quiesce-shadow",
 	"bus": "arn:aws:events:" + region + ":" + number + ":event-bus/default", "work": "arn:aws:s3:::" + bucket,
 	"helper-amd64": "arn:aws:s3:::" + bucket + "/helper", "helper-arm64": "arn:aws:s3:::" + bucket + "/helper-arm64",
 }
@@ -153,7 +153,11 @@ func (g guard) asksJSON(target string, body []byte) (list []ask) {
 	name := map[string]string{"AmazonSSM": "ssm", "AWSEvents": "events", "AWSStepFunctions": "states", "TrentService": "kms"}[service] + ":" + action
 	switch name {
 	case "ssm:SendCommand":
-		list = append(list, ask{name, "arn:aws:ssm:" + region + ":" + number + ":document/" + in.DocumentName, nil})
+		owner := number
+		if strings.HasPrefix(in.DocumentName, "AWS") { // is under no account
+			owner = ""
+		}
+		list = append(list, ask{name, "arn:aws:ssm:" + region + ":" + owner + ":document/" + in.DocumentName, nil})
 		for _, id := range in.InstanceIds {
 			list = append(list, ask{name, instanceARN(id), g.prefixed("ssm:resourceTag/", g.tags(id))})
 		}

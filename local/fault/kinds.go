@@ -89,13 +89,16 @@ var Steps = []string{"precheck", "run-prescript", "freeze", "snapshot", "thaw", 
 // PluginSteps are those of Alibaba Cloud besides.
 var PluginSteps = []string{"start-plugin", "watch-plugin"}
 
+// WindowsSteps are those of AWS besides, for instances that run Windows.
+var WindowsSteps = []string{"start-vss", "watch-vss", "make-shadows", "drop-shadows"}
+
 // RestoreSteps are those of a restore.
 var RestoreSteps = []string{"restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report"}
 
 // VerifySteps are those of a restore test besides.
 var VerifySteps = []string{"verify-choose", "verify-mark", "verify-recover", "verify-clean", "verify-report"}
 
-var allSteps = slices.Concat(RestoreSteps, VerifySteps, Steps, PluginSteps)
+var allSteps = slices.Concat(RestoreSteps, VerifySteps, Steps, PluginSteps, WindowsSteps)
 
 // main is the call by which a step does what it is for, on each cloud.
 var mainCalls = map[string][]string{
@@ -109,6 +112,10 @@ var mainCalls = map[string][]string{
 	"await":         {"PutObject"},
 	"wake":          {"SendTaskSuccess", "ReportTaskSucceeded"},
 	"tag":           {"CreateTags", "TagResources"},
+	"start-vss":     {"SendCommand"},
+	"watch-vss":     {"ListCommandInvocations"},
+	"make-shadows":  {"SendCommand"},
+	"drop-shadows":  {"SendCommand"},
 	"start-plugin":  {"RunCommand"},
 	"watch-plugin":  {"DescribeInvocationResults"},
 }
@@ -121,10 +128,10 @@ var APIs = []string{
 	"DescribeInstanceTypes", "DescribeInstances", "DescribeInvocationResults", "DescribeInvocations", "DescribeKey",
 	"DescribeLockedSnapshots", "DescribeSecurityGroups", "DescribeSnapshotAttribute", "DescribeSnapshotGroups", "DescribeSnapshots",
 	"DescribeSubnets", "DescribeVolumes", "DetachDisk", "DetachVolume", "GenerateDataKeyWithoutPlaintext", "GetCommandInvocation",
-	"InvokeCommand", "ListExecutions", "ListSharedTargets", "ModifyDiskAttribute", "ModifyInstanceAttribute", "PutEvents",
-	"PutObject", "RegisterImage", "ReportTaskSucceeded", "ResetDisk", "RunCommand", "RunInstances", "SendCommand", "SendTaskSuccess",
-	"StartInstance", "StartInstances", "StopInstance", "StopInstances", "StopInvocation", "TagResources", "TerminateInstances",
-	"UntagResources",
+	"InvokeCommand", "ListCommandInvocations", "ListCommands", "ListExecutions", "ListSharedTargets", "ModifyDiskAttribute",
+	"ModifyInstanceAttribute", "PutEvents", "PutObject", "RegisterImage", "ReportTaskSucceeded", "ResetDisk", "RunCommand",
+	"RunInstances", "SendCommand", "SendTaskSuccess", "StartInstance", "StartInstances", "StopInstance", "StopInstances",
+	"StopInvocation", "TagResources", "TerminateInstances", "UntagResources",
 }
 
 // MoreAPIs can be named as well: calls that Alibaba Cloud alone has, and that no
@@ -155,8 +162,11 @@ var (
 
 // KindsOf lists the kinds that can be planned for a step or an API.
 func KindsOf(target string) []Kind {
-	if target == PluginTarget {
+	switch target {
+	case PluginTarget:
 		return ofPlugin
+	case WindowsTarget:
+		return ofWindows
 	}
 	step, api, both := strings.Cut(target, "/")
 	if both || slices.Contains(APIs, target) || slices.Contains(MoreAPIs, target) {
@@ -187,6 +197,13 @@ func KindsOf(target string) []Kind {
 	}
 	if slices.Contains(PluginSteps, target) {
 		return slices.Concat(ofFunction, ofMain, ofWorld)
+	}
+	if slices.Contains(WindowsSteps, target) {
+		kinds := slices.Concat(ofFunction, ofMain, []Kind{StopExecution, BusDown})
+		if slices.Contains(mainCalls[target], "SendCommand") {
+			kinds = append(kinds, ofCommand...)
+		}
+		return kinds
 	}
 	kinds := slices.Concat(ofFunction, ofMain, ofWorld)
 	if slices.Contains(mainCalls[target], "SendCommand") || target == "precheck" {

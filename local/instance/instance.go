@@ -19,13 +19,26 @@ type Machine interface {
 	Arch() string
 }
 
+// Described is a machine that tells its agent what it is. One that does not is
+// taken for a Linux.
+type Described interface{ System() System }
+
+// System is what an agent reports of its machine.
+type System struct {
+	Platform string // Windows, Linux
+	Name     string // Microsoft Windows Server 2022 Datacenter
+	Version  string // of it: 10.0.20348
+	Agent    string // the agent's own version
+}
+
 // Command is one document step after its parameters were put in. A simulated
 // machine has no shell: it goes by Document and Parameters.
 type Command struct {
 	ID         string
 	Document   string
+	Step       string // its name in the document
 	Parameters map[string]string
-	Script     string // for /bin/sh
+	Script     string // for /bin/sh, or PowerShell
 }
 
 // Result is how a command ended. ExitCode is -1 if it could not be started

@@ -67,7 +67,7 @@ func onAWS(change func(string) string) (*place, error) {
 	}
 	handlers["janitor"] = handlers["thaw"] // the same function, started by an event
 	with := map[string]string{workflow.EventBusName: busName}
-	for _, f := range workflow.Functions() {
+	for _, f := range workflow.SnapshotFunctions() {
 		with[f.Arn] = template.FunctionARN(f.Step)
 	}
 	definition, err := asl.Parse([]byte(change(workflow.Snapshot())), with)

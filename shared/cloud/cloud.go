@@ -66,6 +66,8 @@ type Instance struct {
 	Target  run.Target
 	Volumes []Volume
 	System  string // the operating system as the provider calls it; empty: it does not say
+	Type    string // its size, as the provider calls it; empty: it does not say
+	Profile string // the identity of its own that it has for calls, on AWS; empty: none
 }
 
 // Volume is one attached volume. Device is the name the provider gives the
@@ -155,9 +157,11 @@ type DocumentCommand struct {
 
 // Ping is the state of an instance's agent.
 type Ping struct {
-	Online bool
-	Last   time.Time
-	Linux  bool
+	Online  bool
+	Last    time.Time
+	Linux   bool
+	System  string // the operating system as the agent calls it; empty: it does not say
+	Version string // the agent's own
 }
 
 // Command is one verb for the helper on an instance. Request is a
@@ -251,9 +255,11 @@ const (
 	TagConsistency = "quiesce:consistency"
 	TagReason      = "quiesce:reason"
 	TagFrozenMs    = "quiesce:frozen-ms"
-	TagMounts      = "quiesce:mounts"       // where the volume's filesystems were mounted: atlas.PlacesTag
-	TagLabel       = "quiesce:backup-label" // of PostgreSQL's online backup: label.Tags
-	TagSpaces      = "quiesce:tablespaces"  // and its map of tablespaces
+	TagMounts      = "quiesce:mounts"         // where the volume's filesystems were mounted: atlas.PlacesTag
+	TagLabel       = "quiesce:backup-label"   // of PostgreSQL's online backup: label.Tags
+	TagSpaces      = "quiesce:tablespaces"    // and its map of tablespaces
+	TagShadows     = "quiesce:shadow-set"     // the set of shadow copies that lie in the snapshots
+	TagSignature   = "quiesce:disk-signature" // of the disk as Windows knew it: mbr:0A1B2C3D, gpt:GUID
 	TagApp         = "AppConsistent"
 	TagFs          = "FsConsistent"
 	TagTest        = "quiesce:restore-test"        // how the last restore test of the set ended

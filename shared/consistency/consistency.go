@@ -31,7 +31,12 @@ func Judge(s run.State) Finding {
 	if miss := set(s); miss != nil {
 		return Finding{"", miss.reason, miss.code}
 	}
-	if s.Plugin != nil {
+	switch {
+	case s.Plan.Policy.Mode == policy.ByVSS:
+		return written(s)
+	case s.Plan.Policy.Mode == policy.ByDiskshadow:
+		return shadowed(s)
+	case s.Plugin != nil:
 		return told(s)
 	}
 	if miss := hold(s); miss != nil {
@@ -69,6 +74,11 @@ func caught(what string, f *run.Failure) *gap {
 	return &gap{fault.Code(f.Error), what + " failed: " + sentence}
 }
 
+// command names, for a sentence, what takes a set in another's place.
+var command = map[policy.Mode]string{
+	policy.Plugin: "the plug-in's command", policy.ByVSS: "the command of AWS's document", policy.ByDiskshadow: "the command of the shadow copies",
+}
+
 // set wants one snapshot of every planned volume, all completed.
 func set(s run.State) *gap {
 	switch {
@@ -76,9 +86,9 @@ func set(s run.State) *gap {
 		return caught("precheck", s.Failures.Precheck)
 	case s.Plan == nil:
 		return lacks(fault.Internal, "there is no plan")
-	case s.Set == nil && s.Failures.Plugin != nil:
-		return caught("the plug-in's command", s.Failures.Plugin)
-	case s.Set == nil && s.Plugin != nil:
+	case s.Set == nil && s.Failures.Plugin != nil && s.Failures.Snapshot == nil:
+		return caught(command[s.Plan.Policy.Mode], s.Failures.Plugin)
+	case s.Set == nil && s.Plugin != nil && s.Failures.Snapshot == nil:
 		return &gap{fault.Code(s.Plugin.Code), s.Plugin.Reason}
 	case s.Set == nil:
 		f := s.Failures

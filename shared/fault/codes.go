@@ -46,6 +46,15 @@ const (
 	PluginScriptFailed     Code = "PluginScriptFailed"
 	PluginUntagged         Code = "PluginUntagged"
 	InstanceRoleMissing    Code = "InstanceRoleMissing"
+	InstanceProfileMissing Code = "InstanceProfileMissing"
+	CommandUnknown         Code = "CommandUnknown"
+	VssRefused             Code = "VssRefused"
+	VssComponentsMissing   Code = "VssComponentsMissing"
+	VssTimedOut            Code = "VssTimedOut"
+	VssWriterFailed        Code = "VssWriterFailed"
+	VssFailed              Code = "VssFailed"
+	VssUnproved            Code = "VssUnproved"
+	ShadowFailed           Code = "ShadowFailed"
 	SetNotRestorable       Code = "SetNotRestorable"
 	VolumeBusy             Code = "VolumeBusy"
 	RestoreRefused         Code = "RestoreRefused"
@@ -103,6 +112,15 @@ var table = map[Code]entry{
 	PluginScriptFailed:     {false, "Look at the application now, it may still be at rest: run the post-script by hand, then read its log."},
 	PluginUntagged:         {false, "Grant the instance's role ecs:TagResources; the set exists and says crash, because nothing more was written on it."},
 	InstanceRoleMissing:    {false, "Attach a RAM role with the plug-in's four rights to the instance (ecs:AttachInstanceRamRole), and start again."},
+	InstanceProfileMissing: {false, "Attach an instance profile with the managed policy AWSEC2VssSnapshotPolicy besides AmazonSSMManagedInstanceCore, and start again."},
+	CommandUnknown:         {true, "Nothing yet: the command is looked for by its comment before any other attempt."},
+	VssRefused:             {false, "Bring the instance to what the message names: Windows Server 2016 or later, a current SSM Agent, PowerShell in FullLanguage mode, no nano or micro size; or take mode diskshadow."},
+	VssComponentsMissing:   {false, "Install the package AwsVssComponents by AWS-ConfigureAWSPackage and read its output; the instance needs a way to S3 and Systems Manager for it."},
+	VssTimedOut:            {true, "Try when the instance has less to do; look at `vssadmin list writers`, antivirus software, PowerShell's module logging and throttled EC2 calls; or set vss.collectLogs."},
+	VssWriterFailed:        {false, "Run `vssadmin list writers` on the instance and restart the service of the writer that reports an error."},
+	VssFailed:              {false, "Read the command's output in Systems Manager's console and the instance's application log (Ec2VssSoftwareProvider, VSS); a private subnet needs the endpoint com.amazonaws.REGION.ec2."},
+	VssUnproved:            {false, "Read the command's output and the instance's application log; the set exists and says crash, because AWS's component did not write AppConsistent on every snapshot."},
+	ShadowFailed:           {false, "Run the same by hand: `diskshadow`, `set context persistent`, `add volume`, `create`; it says which volume or provider refuses."},
 	SetNotRestorable:       {false, "Choose another set; nothing was created and nothing stopped."},
 	VolumeBusy:             {true, "Wait; if it lasts, see what on the instance still uses the volume."},
 	RestoreRefused:         {false, "Read the provider's reason in the message, then `quiesce restore --cleanup` what was created."},

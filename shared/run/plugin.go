@@ -3,7 +3,8 @@ package run
 import "time"
 
 // Plugin is how far the provider's own tool is that takes the set by itself,
-// and in the end what became of it.
+// and in the end what became of it: in mode plugin Alibaba Cloud's, in mode vss
+// AWS's document. In mode diskshadow it makes the shadow copies, and no set.
 type Plugin struct {
 	State       string        `json:"state"` // running, again, taken, ended
 	CommandID   string        `json:"commandId"`
@@ -18,6 +19,7 @@ type Plugin struct {
 	Reason      string        `json:"reason,omitempty"`
 	Dirty       bool          `json:"dirty,omitempty"` // it is not known that the instance was let go
 	Labels      []PluginLabel `json:"labels,omitempty"`
+	Shadows     *Shadows      `json:"shadows,omitempty"` // in mode diskshadow, once they are made
 	Set         *Set          `json:"set"`
 	Record      Record        `json:"record"`
 }
@@ -35,4 +37,29 @@ const (
 	PluginAgain   = "again" // the command is to be sent once more
 	PluginTaken   = "taken" // there is a set
 	PluginEnded   = "ended" // there is none
+	PluginLost    = "lost"  // there is none, and the command may still make one
+	PluginMade    = "made"  // the shadow copies are there
 )
+
+// Shadows are the shadow copies of one run, which lie on the volumes that they
+// are of, and so in the set.
+type Shadows struct {
+	SetID  string       `json:"setId"`
+	Copies []ShadowCopy `json:"copies"`
+	Disks  []ShadowDisk `json:"disks"`
+}
+
+// ShadowCopy is one of them: of a filesystem, on a volume of the set.
+type ShadowCopy struct {
+	ID       string `json:"id"`
+	VolumeID string `json:"volumeId"`
+	Path     string `json:"path"` // where it is mounted
+}
+
+// ShadowDisk is a disk of the set as Windows knows it: by a signature, which a
+// disk that is made of its snapshot may lose.
+type ShadowDisk struct {
+	VolumeID  string `json:"volumeId"`
+	Style     string `json:"style"`     // MBR, GPT
+	Signature string `json:"signature"` // eight hexadecimal digits, or a GUID
+}

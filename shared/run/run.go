@@ -23,7 +23,7 @@ type State struct {
 	Freeze    *Freeze    `json:"freeze"`
 	Set       *Set       `json:"set"`
 	Thaw      *Thaw      `json:"thaw"`
-	Plugin    *Plugin    `json:"plugin"` // on Alibaba Cloud, in mode plugin
+	Plugin    *Plugin    `json:"plugin"` // in every mode but orchestrated
 	Status    *Status    `json:"status"`
 	Verdict   *Verdict   `json:"verdict"`
 	Failures  Failures   `json:"failures"`

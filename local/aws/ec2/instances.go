@@ -23,7 +23,8 @@ type Instance struct {
 	Image      string // that it was launched of
 	BootMode   string // legacy-bios, uefi, uefi-preferred; empty: the type's own
 	Virtual    string // hvm (default), paravirtual
-	Platform   string // default Linux/UNIX
+	Platform   string // windows, or what else the details say; default Linux/UNIX
+	Profile    string // the name of its instance profile; empty: none
 	TPM        string
 	ENA        bool
 	Subnet     string
@@ -142,6 +143,11 @@ type xmlMapping struct {
 	Dies     bool   `xml:"ebs>deleteOnTermination"`
 }
 
+type xmlProfile struct {
+	ARN string `xml:"arn"`
+	ID  string `xml:"id"`
+}
+
 type xmlInstance struct {
 	ID       string       `xml:"instanceId"`
 	State    xmlState     `xml:"instanceState"`
@@ -159,6 +165,8 @@ type xmlInstance struct {
 	TPM      string       `xml:"tpmSupport,omitempty"`
 	ENA      bool         `xml:"enaSupport"`
 	Subnet   string       `xml:"subnetId,omitempty"`
+	Windows  string       `xml:"platform,omitempty"`
+	Profile  *xmlProfile  `xml:"iamInstanceProfile"`
 	Tags     []xmlTag     `xml:"tagSet>item"`
 }
 
@@ -218,6 +226,15 @@ func (e *EC2) render(m *machine) xmlInstance {
 		ID: m.ID, State: xmlState{stateCodes[m.State], m.State}, Type: m.Type, Launched: wire.Time(m.launched),
 		Zone: m.Zone, Arch: architecture(m.Arch), Root: m.RootDevice, RootKind: m.RootKind, Platform: m.Platform, Tags: xmlTags(m.Tags),
 		Image: m.Image, Boot: m.BootMode, Virtual: m.Virtual, TPM: m.TPM, ENA: m.ENA, Subnet: m.Subnet,
+	}
+	if m.Type != "" {
+		x.Type = m.Type
+	}
+	if m.Platform == "windows" {
+		x.Platform, x.Windows = "Windows", m.Platform
+	}
+	if m.Profile != "" {
+		x.Profile = &xmlProfile{"arn:aws:iam::" + e.cfg.Account + ":instance-profile/" + m.Profile, "AIPA" + hash(m.Profile)}
 	}
 	for _, v := range e.attached(m.ID) {
 		x.Devices = append(x.Devices, xmlMapping{v.Device, v.ID, v.attachState(time.Now()), wire.Time(v.attachedAt), v.DeleteOnTermination})

@@ -23,6 +23,14 @@ type agent struct {
 	overtaken  chan struct{} // closed when the command that overtakes another is done
 }
 
+// system is what the agent reports of its machine.
+func (a *agent) system() instance.System {
+	if m, ok := a.machine.(instance.Described); ok {
+		return m.System()
+	}
+	return instance.System{Platform: linux, Name: "Amazon Linux", Version: "2023", Agent: "3.3.40.0"}
+}
+
 // lastPing is the last heartbeat that got through.
 func (s *SSM) lastPing(a *agent, now time.Time) time.Time {
 	end := now
@@ -77,7 +85,7 @@ func (s *SSM) deliver(a *agent, inv *invocation, after time.Duration, second boo
 	}
 	s.mu.Unlock()
 
-	result, expired := s.execute(run, a, cmd)
+	result, steps, expired := s.execute(run, a, inv)
 	if ctx.Err() != nil {
 		return
 	}
@@ -101,6 +109,11 @@ func (s *SSM) deliver(a *agent, inv *invocation, after time.Duration, second boo
 		}
 		return
 	}
+	s.mu.Lock()
+	if !final(inv.status) {
+		inv.steps = steps
+	}
+	s.mu.Unlock()
 	s.finish(inv, status, details, result.ExitCode, result.Stdout, result.Stderr)
 }
 
@@ -136,14 +149,16 @@ func (s *SSM) redeliver(a *agent, inv *invocation) {
 		return
 	}
 	defer func() { <-a.workers }()
-	s.execute(s.ctx, a, inv.command) // nobody hears its answer
+	s.execute(s.ctx, a, inv) // nobody hears its answer
 }
 
-// execute runs the document's steps one after the other until one fails.
-// expired tells that a step outlasted its own timeout.
-func (s *SSM) execute(ctx context.Context, a *agent, cmd *command) (total instance.Result, expired bool) {
+// execute runs the document's steps one after the other until one fails; one
+// that is for another platform is left out. expired tells that a step outlasted
+// its own timeout.
+func (s *SSM) execute(ctx context.Context, a *agent, inv *invocation) (total instance.Result, steps []stepResult, expired bool) {
+	cmd, platform := inv.command, a.system().Platform
 	for _, step := range cmd.document.MainSteps {
-		if p := step.Precondition["StringEquals"]; len(p) == 2 && !contains(p, "Linux") {
+		if p := step.Precondition["StringEquals"]; len(p) == 2 && !contains(p, platform) || platforms[step.Action] != platform {
 			continue
 		}
 		script := substitute(textOf(step.Inputs.RunCommand), cmd.parameters)
@@ -152,18 +167,19 @@ func (s *SSM) execute(ctx context.Context, a *agent, cmd *command) (total instan
 		}
 		limited, cancel := context.WithTimeout(ctx, cmd.timeout(step.Inputs.TimeoutSeconds))
 		r := a.machine.Execute(limited, instance.Command{
-			ID: cmd.id, Document: cmd.document.name, Parameters: cmd.parameters, Script: script,
+			ID: cmd.id, Document: cmd.document.name, Step: step.Name, Parameters: cmd.parameters, Script: script,
 		})
 		expired = limited.Err() == context.DeadlineExceeded && ctx.Err() == nil
 		cancel()
 		total.Stdout = append(total.Stdout, r.Stdout...)
 		total.Stderr = append(total.Stderr, r.Stderr...)
 		total.ExitCode = r.ExitCode
+		steps = append(steps, stepResult{step.Name, r.ExitCode, string(r.Stdout), string(r.Stderr), expired})
 		if r.ExitCode != 0 || expired {
-			return total, expired
+			break
 		}
 	}
-	return total, false
+	return total, steps, expired
 }
 
 // timeout is a step's execution timeout: 5 s to 48 h, 1 h if it names none.

@@ -40,8 +40,17 @@ type invocation struct {
 	code            int
 	stdout, stderr  string
 	started, ended  time.Time
+	steps           []stepResult       // of those that ended, once the answer is here
 	stop            context.CancelFunc // kills the script
 	done            chan struct{}      // closed at a final status
+}
+
+// stepResult is how a document's step ended.
+type stepResult struct {
+	name           string
+	code           int
+	stdout, stderr string
+	expired        bool
 }
 
 func final(status string) bool {
@@ -194,11 +203,17 @@ func (s *SSM) getCommandInvocation(c *wire.Call) (any, error) {
 	if cmd == nil || cmd.invocations[in.InstanceID] == nil || time.Since(cmd.requested) < s.cfg.Visible {
 		return nil, wire.Bad("InvocationDoesNotExist", "")
 	}
-	plugin := cmd.document.MainSteps[0].Name
-	if in.PluginName != "" && in.PluginName != plugin {
+	plugin := in.PluginName
+	if steps := cmd.document.MainSteps; plugin == "" && len(steps) == 1 {
+		plugin = steps[0].Name
+	}
+	if !cmd.document.has(plugin) { // of several steps one must be named
 		return nil, wire.Bad("InvalidPluginName", "")
 	}
 	inv := cmd.invocations[in.InstanceID]
+	if len(cmd.document.MainSteps) > 1 {
+		inv = inv.of(plugin)
+	}
 	if c.Planned.Wrong {
 		broken := *inv
 		broken.stdout = broken.stdout[:len(broken.stdout)/2]
@@ -230,30 +245,6 @@ func clip(text string, chars int) string {
 		return text
 	}
 	return string(runes[:chars])
-}
-
-func (s *SSM) listCommands(c *wire.Call) (any, error) {
-	var in struct {
-		CommandID  string `json:"CommandId"`
-		InstanceID string `json:"InstanceId"`
-	}
-	if err := c.Decode(&in); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if in.CommandID != "" && s.commands[in.CommandID] == nil {
-		return nil, wire.Bad("InvalidCommandId", "")
-	}
-	list := []any{}
-	for i := len(s.order) - 1; i >= 0; i-- {
-		cmd := s.commands[s.order[i]]
-		if in.CommandID != "" && cmd.id != in.CommandID || in.InstanceID != "" && cmd.invocations[in.InstanceID] == nil {
-			continue
-		}
-		list = append(list, s.render(cmd))
-	}
-	return map[string]any{"Commands": list}, nil
 }
 
 func (s *SSM) cancelCommand(c *wire.Call) (any, error) {

@@ -68,6 +68,25 @@ const runShellScript = `{
 // shell is the one that the service has by itself.
 var shell = sync.OnceValues(func() (*Document, error) { return ParseDocument("AWS-RunShellScript", []byte(runShellScript)) })
 
+// platforms are those of the actions that an agent here has.
+var platforms = map[string]string{"aws:runShellScript": linux, "aws:runPowerShellScript": windows}
+
+// Platforms, as the service names them.
+const (
+	linux   = "Linux"
+	windows = "Windows"
+)
+
+// platforms of a document are those that one of its steps is for.
+func (d *Document) platforms() (list []string) {
+	for _, step := range d.MainSteps {
+		if p := platforms[step.Action]; !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 // RegisterDocument makes a document known, from JSON or YAML, replacing one of
 // the same name. What the agent here could not run is refused.
 func (s *SSM) RegisterDocument(name string, content []byte) error {
@@ -101,7 +120,7 @@ func ParseDocument(name string, content []byte) (*Document, error) {
 		return nil, fmt.Errorf("document %s: want schemaVersion 2.2 with mainSteps", name)
 	}
 	for _, step := range d.MainSteps {
-		if step.Action != "aws:runShellScript" {
+		if platforms[step.Action] == "" {
 			return nil, fmt.Errorf("document %s: action %s is not emulated", name, step.Action)
 		}
 	}
@@ -152,7 +171,7 @@ func (s *SSM) describeDocument(c *wire.Call) (any, error) {
 	}
 	return map[string]any{"Document": map[string]any{
 		"Name": d.name, "Hash": d.hash, "HashType": "Sha256", "Status": "Active", "DocumentVersion": "1",
-		"DocumentType": "Command", "SchemaVersion": d.SchemaVersion, "PlatformTypes": []string{"Linux"},
+		"DocumentType": "Command", "SchemaVersion": d.SchemaVersion, "PlatformTypes": d.platforms(),
 	}}, nil
 }
 

@@ -137,6 +137,8 @@ func (s *SSM) Do(_ context.Context, c *wire.Call) (wire.Reply, error) {
 		do = s.getCommandInvocation
 	case "ListCommands":
 		do = s.listCommands
+	case "ListCommandInvocations":
+		do = s.listCommandInvocations
 	case "CancelCommand":
 		do = s.cancelCommand
 	case "DescribeInstanceInformation":
@@ -205,17 +207,18 @@ func (s *SSM) describeInstanceInformation(c *wire.Call) (any, error) {
 		status := s.pingStatus(a, now)
 		keep := true
 		for _, f := range filters {
-			have, ok := map[string]string{"InstanceIds": id, "PingStatus": status, "PlatformTypes": "Linux", "ResourceType": "EC2Instance"}[f.key]
+			have, ok := map[string]string{"InstanceIds": id, "PingStatus": status, "PlatformTypes": a.system().Platform, "ResourceType": "EC2Instance"}[f.key]
 			if !ok {
 				return nil, wire.Bad("InvalidInstanceInformationFilterValue", "The filter %s is not emulated", f.key)
 			}
 			keep = keep && contains(f.values, have)
 		}
 		if keep {
+			system := a.system()
 			list = append(list, information{
 				InstanceID: id, PingStatus: status, LastPingDateTime: wire.Epoch(ping), RegistrationDate: wire.Epoch(a.registered),
-				AgentVersion: "3.3.40.0", IsLatestVersion: true, PlatformType: "Linux", PlatformName: "Amazon Linux",
-				PlatformVersion: "2023", ResourceType: "EC2Instance", ComputerName: id,
+				AgentVersion: system.Agent, IsLatestVersion: true, PlatformType: system.Platform, PlatformName: system.Name,
+				PlatformVersion: system.Version, ResourceType: "EC2Instance", ComputerName: id,
 			})
 		}
 	}

@@ -35,9 +35,11 @@ func (p *Provider) Ping(ctx context.Context, instanceID string) (cloud.Ping, err
 	}
 	info := out.InstanceInformationList[0]
 	return cloud.Ping{
-		Online: info.PingStatus == types.PingStatusOnline,
-		Last:   aws.ToTime(info.LastPingDateTime),
-		Linux:  info.PlatformType == types.PlatformTypeLinux,
+		Online:  info.PingStatus == types.PingStatusOnline,
+		Last:    aws.ToTime(info.LastPingDateTime),
+		Linux:   info.PlatformType == types.PlatformTypeLinux,
+		System:  aws.ToString(info.PlatformName),
+		Version: aws.ToString(info.AgentVersion),
 	}, nil
 }
 

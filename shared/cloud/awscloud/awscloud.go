@@ -34,6 +34,8 @@ type Options struct {
 	// Machines are the ARNs of the state machines whose executions hold
 	// instances; empty: none is known, and none is looked for.
 	Machines []string
+	// Shadow and ShadowHash are those of the document that makes shadow copies.
+	Shadow, ShadowHash string
 }
 
 // Helper is one build of the helper in the asset bucket.
@@ -59,6 +61,7 @@ type Provider struct {
 var (
 	_ cloud.Provider = (*Provider)(nil)
 	_ cloud.Keeper   = (*Provider)(nil)
+	_ cloud.Windows  = (*Provider)(nil)
 )
 
 // New makes the provider of the configuration's Region. Whatever the

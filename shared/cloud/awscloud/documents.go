@@ -43,19 +43,23 @@ func (p *Provider) Document(ctx context.Context, name string) (cloud.Document, e
 // SendDocument sends a user's document in its default version. Its own steps
 // say how long they may run.
 func (p *Provider) SendDocument(ctx context.Context, cmd cloud.DocumentCommand) (string, error) {
+	out, err := p.ssm.SendCommand(ctx, documentInput(cmd))
+	if err != nil {
+		return "", translate(err, "send the document %s to %s", cmd.Document, cmd.InstanceID)
+	}
+	return aws.ToString(out.Command.CommandId), nil
+}
+
+func documentInput(cmd cloud.DocumentCommand) *ssm.SendCommandInput {
 	parameters := map[string][]string{}
 	for name, value := range cmd.Parameters {
 		parameters[name] = []string{value}
 	}
-	out, err := p.ssm.SendCommand(ctx, &ssm.SendCommandInput{
+	return &ssm.SendCommandInput{
 		DocumentName:   aws.String(cmd.Document),
 		InstanceIds:    []string{cmd.InstanceID},
 		Parameters:     parameters,
 		TimeoutSeconds: aws.Int32(int32(max(cmd.DeliverySecs, minDelivery))),
 		Comment:        aws.String(clip(cmd.Comment, maxComment)),
-	})
-	if err != nil {
-		return "", translate(err, "send the document %s to %s", cmd.Document, cmd.InstanceID)
 	}
-	return aws.ToString(out.Command.CommandId), nil
 }

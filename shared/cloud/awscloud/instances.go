@@ -34,6 +34,10 @@ func (p *Provider) Instance(ctx context.Context, id string) (cloud.Instance, err
 	if i.State != nil {
 		state = i.State.Name
 	}
+	profile := ""
+	if i.IamInstanceProfile != nil {
+		profile = aws.ToString(i.IamInstanceProfile.Arn)
+	}
 	return cloud.Instance{
 		ID:      id,
 		Running: state == types.InstanceStateNameRunning,
@@ -42,6 +46,9 @@ func (p *Provider) Instance(ctx context.Context, id string) (cloud.Instance, err
 		Tags:    tagMap(i.Tags),
 		Target:  run.Target{Provider: "aws", Region: p.region, InstanceID: id},
 		Volumes: volumes,
+		System:  aws.ToString(i.PlatformDetails),
+		Type:    string(i.InstanceType),
+		Profile: profile,
 	}, nil
 }
 

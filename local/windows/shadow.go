@@ -1,0 +1,131 @@
+package windows
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quiesce/quiesce/local/fault"
+	"github.com/quiesce/quiesce/local/instance"
+	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/shadow"
+)
+
+// copying is how long a set of shadow copies takes here.
+const copying = 5 * time.Second
+
+// guid makes a stable one.
+func guid(parts ...any) string {
+	x := fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, parts...)))
+	return strings.Join([]string{x[:8], x[8:12], x[12:16], x[16:20], x[20:32]}, "-")
+}
+
+// shadow plays the document of shadow copies: copies are made once a run, and
+// their answer is repeated.
+func (m *Machine) shadow(ctx context.Context, encoded string) instance.Result {
+	var asked shadow.Request
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	if err == nil {
+		err = json.Unmarshal(raw, &asked)
+	}
+	reply := &shadow.Reply{Version: shadow.Version, Verb: asked.Verb, RunID: asked.RunID}
+	if err != nil || asked.Version != shadow.Version {
+		return refuse(reply, shadow.ExitRequest, "the request cannot be read")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.records == nil {
+		m.records = map[string]*record{}
+	}
+	own := m.records[asked.RunID]
+	switch {
+	case asked.Verb == shadow.Drop:
+		if own != nil && own.shadows != nil {
+			reply.Dropped = len(own.shadows.Copies)
+		}
+		m.records[asked.RunID] = &record{}
+		return answer(reply)
+	case asked.Verb != shadow.Make:
+		return refuse(reply, shadow.ExitRequest, "the verb "+asked.Verb+" is unknown")
+	case own != nil && own.shadows == nil:
+		return refuse(reply, shadow.ExitLate, "the run has deleted its copies: the request came too late")
+	case own != nil:
+		reply.Shadows = own.shadows
+		return answer(reply)
+	}
+	if exit, why := m.fails(ctx); exit != 0 {
+		return refuse(reply, exit, why)
+	}
+	devices, err := m.Account.devices(ctx, m.ID)
+	if err != nil {
+		return refuse(reply, shadow.ExitVolume, codeOf(err))
+	}
+	m.sets++
+	made := &run.Shadows{SetID: guid(m.ID, "set", m.sets)}
+	for i, volume := range asked.Volumes {
+		if !slices.Contains(slices.Collect(maps.Keys(devices)), volume) {
+			return refuse(reply, shadow.ExitVolume, "Windows shows 0 disks for "+volume)
+		}
+		made.Copies = append(made.Copies, run.ShadowCopy{ID: guid(made.SetID, volume), VolumeID: volume, Path: string(rune('D'+i)) + `:\`})
+		made.Disks = append(made.Disks, run.ShadowDisk{VolumeID: volume, Style: "GPT", Signature: guid("disk", volume)})
+	}
+	if !wait(ctx, copying) {
+		return instance.Result{ExitCode: 137}
+	}
+	m.records[asked.RunID] = &record{shadows: made}
+	reply.Shadows = made
+	return answer(reply)
+}
+
+// fails is what was planned to go wrong, by its exit code.
+func (m *Machine) fails(ctx context.Context) (exit int, why string) {
+	switch m.Faults.Windows(fault.ShadowKinds...) {
+	case fault.ShadowAbsent:
+		return shadow.ExitAbsent, "there is no diskshadow.exe: it is part of Windows Server alone"
+	case fault.ShadowVolume:
+		return shadow.ExitVolume, `E:\ is FAT32: Windows makes shadow copies of NTFS and ReFS`
+	case fault.ShadowCreate:
+		return shadow.ExitCreate, "diskshadow ended with 1 and 0 of 2 copies"
+	case fault.ShadowWriter:
+		return shadow.ExitWriter, "a writer failed: SqlServerWriter is in the state 8"
+	case fault.ShadowBusy:
+		return shadow.ExitBusy, "the run other has shadow copies here"
+	case fault.ShadowHang:
+		<-ctx.Done()
+		return shadow.ExitCreate, "killed"
+	}
+	return 0, ""
+}
+
+// Shadows counts the copies that are on the instance.
+func (m *Machine) Shadows() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.records {
+		if r.shadows != nil {
+			n += len(r.shadows.Copies)
+		}
+	}
+	return n
+}
+
+func answer(reply *shadow.Reply) instance.Result {
+	text, err := json.Marshal(reply)
+	if err != nil {
+		return failed("%v", err)
+	}
+	return instance.Result{Stdout: append(text, '\n')}
+}
+
+func refuse(reply *shadow.Reply, exit int, why string) instance.Result {
+	reply.Error = &shadow.Failure{Exit: exit, Message: why}
+	r := answer(reply)
+	r.ExitCode = exit
+	return r
+}
