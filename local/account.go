@@ -59,7 +59,8 @@ type account struct {
 	metrics  emf.Capture
 	janitors atomic.Int32 // how often the janitor has thawed
 	faults   *fault.Plan
-	windows  bool // the instance is to be a simulated Windows
+	windows  bool             // the instance is to be a simulated Windows
+	played   *windows.Machine // it, once it is rented
 	endpoint string
 	machine  string       // the state machine's ARN
 	restorer string       // the ARN of the restore's
@@ -225,7 +226,8 @@ func (a *account) rent(ctx context.Context, s stage, n int) ([]member, error) {
 	machine, agent := ec2.Instance{ID: instanceID, RootDevice: rootDevice, Tags: map[string]string{port.TagOptIn: "true"}}, s.machine()
 	if a.windows {
 		machine.Platform, machine.Profile = "windows", windows.Profile
-		agent = a.asWindows(s)
+		a.played = a.asWindows(s)
+		agent = a.played
 	}
 	_, err := a.cloud.Rent(ctx, machine, naming{agent, a.cloud.EC2}, volumes...)
 	return members, err

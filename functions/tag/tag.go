@@ -120,9 +120,6 @@ func Conclude(s run.State) *run.Verdict {
 	case unreleased(s):
 		v.Outcome = run.OutcomeFailedDirty
 		v.Reason = "it is not known whether the plug-in let the instance go: " + v.Reason
-	case adrift(s):
-		v.Outcome = run.OutcomeFailedDirty
-		v.Reason = "AWS's document may still make snapshots that nobody labels: " + v.Reason
 	case v.Consistency == "":
 		v.Outcome = run.OutcomeFailedClean
 	case v.Consistency.Rank() < asked.Rank(), unshadowed(s, found):

@@ -11,21 +11,14 @@ import (
 	"github.com/quiesce/quiesce/shared/run"
 )
 
-// adrift reports that AWS's document may be under way yet, unheard: what it makes
-// carries the run's tag, and nobody is left to label it.
+// adrift reports that AWS's document may have run unheard: what it has made carries
+// the run's tag, and is no set.
 func adrift(s run.State) bool {
 	if policyOf(s).Mode != policy.ByVSS || s.Plan == nil || s.Set != nil {
 		return false
 	}
-	switch p, f := s.Plugin, s.Failures.Plugin; {
-	case p != nil && p.State == run.PluginLost:
-		return true
-	case p != nil && p.State == run.PluginRunning:
-		return f != nil // it was watched no longer
-	case f == nil:
-		return false
-	}
-	return !unsent(s.Failures.Plugin) && fault.Code(s.Failures.Plugin.Error) != fault.CommandFailed
+	f := s.Failures.Plugin
+	return f != nil && (s.Plugin != nil || !unsent(f) && fault.Code(f.Error) != fault.CommandFailed)
 }
 
 // unshadowed reports that a set is less than what mode diskshadow is for, though

@@ -50,7 +50,8 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 		return nil, err
 	}
 	p.Polls++
-	if late := started.Sub(p.SentAt) > vss.Limit(in.Plan)+patience; !inv.Done && !late {
+	late := started.Sub(p.SentAt) > vss.Limit(in.Plan)+patience
+	if !inv.Done && !late && p.State != run.PluginLost {
 		p.State, p.WaitSeconds = run.PluginRunning, min(2*p.WaitSeconds, longest)
 		p.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 		return &p, nil
@@ -85,15 +86,20 @@ func conclude(ctx context.Context, c Cloud, plan run.Plan, p *run.Plugin, inv cl
 	case exit.Code == "":
 		p.State, p.Code = run.PluginEnded, string(fault.VssFailed)
 		p.Reason = "the document ended well, and there is no snapshot with the run's tag"
-	case exit.Lost:
-		p.State = run.PluginLost
-		p.Reason += "; snapshots with the tag " + cloud.TagRun + " may still come"
+	case exit.Lost && left(plan, p) > 0:
+		p.State, p.WaitSeconds = run.PluginLost, left(plan, p)
 	case p.Attempt < exit.Tries:
 		p.State, p.WaitSeconds = run.PluginAgain, exit.Wait
 	default:
 		p.State = run.PluginEnded
 	}
 	return nil
+}
+
+// left is how many seconds a command that nobody hears of may still be under way:
+// its own limit ends it on the instance, wherever its answer has gone.
+func left(plan run.Plan, p *run.Plugin) int {
+	return int((vss.Limit(plan) + patience - time.Since(p.SentAt)).Seconds())
 }
 
 // look finds the run's snapshots. Of a command that ended well all are waited for,

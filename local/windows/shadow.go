@@ -38,18 +38,14 @@ func (m *Machine) shadow(ctx context.Context, encoded string) instance.Result {
 	if err != nil || asked.Version != shadow.Version {
 		return refuse(reply, shadow.ExitRequest, "the request cannot be read")
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.records == nil {
-		m.records = map[string]*record{}
-	}
-	own := m.records[asked.RunID]
+	defer m.alone()()
+	own := m.of(asked.RunID)
 	switch {
 	case asked.Verb == shadow.Drop:
 		if own != nil && own.shadows != nil {
 			reply.Dropped = len(own.shadows.Copies)
 		}
-		m.records[asked.RunID] = &record{}
+		m.keep(asked.RunID, &record{})
 		return answer(reply)
 	case asked.Verb != shadow.Make:
 		return refuse(reply, shadow.ExitRequest, "the verb "+asked.Verb+" is unknown")
@@ -59,15 +55,19 @@ func (m *Machine) shadow(ctx context.Context, encoded string) instance.Result {
 		reply.Shadows = own.shadows
 		return answer(reply)
 	}
-	if exit, why := m.fails(ctx); exit != 0 {
+	planned := m.Faults.Windows(fault.ShadowKinds...)
+	if planned == fault.ShadowHang {
+		<-ctx.Done()
+		return instance.Result{ExitCode: 137}
+	}
+	if exit, why := fails(planned); exit != 0 {
 		return refuse(reply, exit, why)
 	}
 	devices, err := m.Account.devices(ctx, m.ID)
 	if err != nil {
 		return refuse(reply, shadow.ExitVolume, codeOf(err))
 	}
-	m.sets++
-	made := &run.Shadows{SetID: guid(m.ID, "set", m.sets)}
+	made := &run.Shadows{SetID: guid(m.ID, "set", m.next())}
 	for i, volume := range asked.Volumes {
 		if !slices.Contains(slices.Collect(maps.Keys(devices)), volume) {
 			return refuse(reply, shadow.ExitVolume, "Windows shows 0 disks for "+volume)
@@ -78,14 +78,14 @@ func (m *Machine) shadow(ctx context.Context, encoded string) instance.Result {
 	if !wait(ctx, copying) {
 		return instance.Result{ExitCode: 137}
 	}
-	m.records[asked.RunID] = &record{shadows: made}
+	m.keep(asked.RunID, &record{shadows: made})
 	reply.Shadows = made
 	return answer(reply)
 }
 
 // fails is what was planned to go wrong, by its exit code.
-func (m *Machine) fails(ctx context.Context) (exit int, why string) {
-	switch m.Faults.Windows(fault.ShadowKinds...) {
+func fails(planned fault.Kind) (exit int, why string) {
+	switch planned {
 	case fault.ShadowAbsent:
 		return shadow.ExitAbsent, "there is no diskshadow.exe: it is part of Windows Server alone"
 	case fault.ShadowVolume:
@@ -96,9 +96,6 @@ func (m *Machine) fails(ctx context.Context) (exit int, why string) {
 		return shadow.ExitWriter, "a writer failed: SqlServerWriter is in the state 8"
 	case fault.ShadowBusy:
 		return shadow.ExitBusy, "the run other has shadow copies here"
-	case fault.ShadowHang:
-		<-ctx.Done()
-		return shadow.ExitCreate, "killed"
 	}
 	return 0, ""
 }

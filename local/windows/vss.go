@@ -118,10 +118,7 @@ func (m *Machine) snapshot(ctx context.Context, p map[string]string) instance.Re
 // take holds what Windows holds while the one call is made. Windows lets go after
 // its ten seconds whether or not the call has ended: late tells that it had to.
 func (m *Machine) take(ctx context.Context, p, tags map[string]string, planned fault.Kind) (set []made, late bool, err error) {
-	m.mu.Lock()
-	m.sets++
-	tags[vss.TagConfig] = fmt.Sprintf("AwsVssComponents 2.5.1, %s", guid(m.ID, m.sets))
-	m.mu.Unlock()
+	tags[vss.TagConfig] = fmt.Sprintf("AwsVssComponents 2.5.1, %s", guid(m.ID, m.next()))
 	var frozen []string
 	later := context.WithoutCancel(ctx)
 	var once sync.Once
@@ -168,7 +165,7 @@ func (m *Machine) last(ctx context.Context) (string, error) {
 	if err != nil || len(all) == 0 {
 		return "", err
 	}
-	return slices.MaxFunc(all, func(a, b string) int { return strings.Compare(devices[a], devices[b]) }), nil
+	return slices.MinFunc(all, func(a, b string) int { return strings.Compare(devices[a], devices[b]) }), nil // the boot volume's comes last here
 }
 
 // given reads the tags as the document documents them.

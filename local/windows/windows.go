@@ -42,9 +42,46 @@ type Machine struct {
 	Faults   *fault.Plan
 	Reported instance.System // what the agent says of it; empty: a Windows Server 2022
 
-	mu      sync.Mutex
+	mu      sync.Mutex         // never held while anything waits
+	turn    chan struct{}      // whose request for shadow copies it is
 	records map[string]*record // of shadow copies, by run
 	sets    int
+}
+
+// alone waits for the turn of a request, as the document does by a mutex.
+func (m *Machine) alone() (done func()) {
+	m.mu.Lock()
+	if m.turn == nil {
+		m.turn = make(chan struct{}, 1)
+	}
+	turn := m.turn
+	m.mu.Unlock()
+	turn <- struct{}{}
+	return func() { <-turn }
+}
+
+// of is a run's record, nil for none; keep makes it.
+func (m *Machine) of(runID string) *record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.records[runID]
+}
+
+func (m *Machine) keep(runID string, r *record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.records == nil {
+		m.records = map[string]*record{}
+	}
+	m.records[runID] = r
+}
+
+// next numbers the sets of shadow copies.
+func (m *Machine) next() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sets++
+	return m.sets
 }
 
 type record struct {

@@ -37,7 +37,7 @@ const (
 	PluginAgain   = "again" // the command is to be sent once more
 	PluginTaken   = "taken" // there is a set
 	PluginEnded   = "ended" // there is none
-	PluginLost    = "lost"  // there is none, and the command may still make one
+	PluginLost    = "lost"  // there is none yet, and the command may still make one
 	PluginMade    = "made"  // the shadow copies are there
 )
 

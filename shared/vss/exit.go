@@ -85,12 +85,14 @@ func Weigh(inv cloud.Invocation) (exit Exit, said string) {
 			return s.Exit, line(output, at)
 		}
 	}
-	if step := failed(inv); step != nil && step.Name != Step {
-		return Exit{Meaning: "AwsVssComponents could not be installed or updated", Code: fault.VssComponentsMissing}, line(step.Output, 0)
-	} else if step != nil {
-		return Exit{Meaning: "AWS's component failed", Code: fault.VssFailed}, line(step.Output, 0)
+	step := failed(inv)
+	switch {
+	case step == nil:
+		return Exit{Meaning: "AWS's component failed", Code: fault.VssFailed}, ""
+	case step.Name != Step:
+		return Exit{Meaning: "AwsVssComponents could not be installed or updated", Code: fault.VssComponentsMissing}, first(step.Output)
 	}
-	return Exit{Meaning: "AWS's component failed", Code: fault.VssFailed}, ""
+	return Exit{Meaning: "AWS's component failed", Code: fault.VssFailed}, first(step.Output)
 }
 
 // failed is the first step that did not succeed; it is what the later ones fail
@@ -100,6 +102,17 @@ func failed(inv cloud.Invocation) *cloud.StepResult {
 		return &inv.Steps[i]
 	}
 	return nil
+}
+
+// first is the first line of an output that says something: Systems Manager puts
+// a line of dashes before what was written as an error.
+func first(output string) string {
+	for l := range strings.Lines(output) {
+		if strings.Trim(l, "-\r\n \t") != "" && !strings.HasPrefix(l, "-----") {
+			return line(l, 0)
+		}
+	}
+	return ""
 }
 
 // most is how much of an output stands in a sentence.
