@@ -11,10 +11,10 @@ import (
 var document string
 
 //go:embed shadow.yaml
-var shadow string
+var shadowHead string
 
 //go:embed revert.yaml
-var revert string
+var revertHead string
 
 // The PowerShell of the documents: what both begin with, and each one's own.
 var (
@@ -35,11 +35,11 @@ func Document() string { return with(document, delivery.Script()) }
 
 // ShadowDocument is the one through which SendShadow makes shadow copies, and
 // drops them.
-func ShadowDocument() string { return with(shadow, ShadowScript()) }
+func ShadowDocument() string { return with(shadowHead, ShadowScript()) }
 
 // RevertDocument is the one with which an operator goes back to the shadow copies
 // on restored disks: no step sends it.
-func RevertDocument() string { return with(revert, RevertScript()) }
+func RevertDocument() string { return with(revertHead, RevertScript()) }
 
 // ShadowScript and RevertScript are the PowerShell in the documents, as it runs.
 func ShadowScript() string { return windowsScript + "\n" + shadowScript }
