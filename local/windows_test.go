@@ -41,10 +41,19 @@ func byDiskshadow(t *testing.T) policy.Policy {
 	return p
 }
 
+// hasty shortens the wait for a command that nobody follows: the document is
+// played within a minute, and the ledger writes all the while.
+func hasty(definition string) string {
+	return strings.Replace(definition, `"Seconds": 4500`, `"Seconds": 300`, 1)
+}
+
+// brief is a policy whose command is given up soon.
+func brief(p *policy.Policy) { p.Shadow.TimeoutSeconds = 60 }
+
 // onWindows runs a policy on the simulated instance.
 func onWindows(t *testing.T, p policy.Policy, faults []string, check func(w *world, r *history.Record)) {
 	t.Helper()
-	inWorld(t, setting{windows: true, faults: faults}, func(w *world) {
+	inWorld(t, setting{windows: true, faults: faults, definition: hasty}, func(w *world) {
 		r := w.wait(w.start("run-1", w.request(p)))
 		check(w, r)
 		for _, f := range w.faults.Unreached() {
@@ -105,8 +114,8 @@ func TestEveryOutcomeOnWindows(t *testing.T) {
 		{"PowerShell is constrained", false, nil, []string{"windows:vss-language"}, run.OutcomeDegraded, run.Crash, fault.VssRefused, vssSent + vssBare + "Degraded"},
 		{"EC2 throttles the instance", false, nil, []string{"windows:vss-throttled"}, run.OutcomeCompleted, run.Application, "", vssSent + vssAgain + vssKept + "Completed"},
 		{"it fails of nobody knows what", false, nil, []string{"windows:vss-unknown"}, run.OutcomeDegraded, run.Crash, fault.VssFailed, vssSent + vssBare + "Degraded"},
-		{"it never ends", false, nil, []string{"windows:vss-hang"}, run.OutcomeDegraded, run.Crash, fault.CommandTimedOut, vssSent + vssBare + "Degraded"},
-		{"the agent is gone before it has the command", false, nil, []string{"start-vss:agent-offline"}, run.OutcomeDegraded, run.Crash, fault.AgentOffline, vssSent + vssBare + "Degraded"},
+		{"it never ends", false, brief, []string{"windows:vss-hang"}, run.OutcomeDegraded, run.Crash, fault.CommandTimedOut, vssSent + vssBare + "Degraded"},
+		{"the agent is gone before it has the command", false, brief, []string{"start-vss:agent-offline"}, run.OutcomeDegraded, run.Crash, fault.AgentOffline, vssSent + vssBare + "Degraded"},
 		{"the command runs twice", false, nil, []string{"start-vss:duplicate"}, run.OutcomeDegraded, run.Crash, fault.VssFailed, vssSent + vssKept + "Degraded"},
 		{"the command's answer is lost", false, nil, []string{"start-vss:lost-reply"}, run.OutcomeCompleted, run.Application, "", vssSent + vssKept + "Completed"},
 		{"the command is denied", false, nil, []string{"start-vss:deny"}, run.OutcomeDegraded, run.Crash, fault.AccessDenied, "Open Precheck Mode StartVss " + vssBare + "Degraded"},
@@ -247,7 +256,7 @@ func TestEverySingleFaultOnWindows(t *testing.T) {
 					if mode == policy.ByDiskshadow {
 						p = byDiskshadow(t)
 					}
-					inWorld(t, setting{windows: true, faults: []string{f}}, func(w *world) {
+					inWorld(t, setting{windows: true, faults: []string{f}, definition: hasty}, func(w *world) {
 						r := w.wait(w.start("run-1", w.request(p)))
 						if r.Status == "TIMED_OUT" || r.Error == "States.Runtime" {
 							w.Fatalf("ended %s by %s: %v", r.Status, r.Error, r.States)

@@ -50,7 +50,7 @@ func (d *deployment) makeAssets() error {
 	if d.shadow, err = d.makeDocument("shadow", awscloud.ShadowDocument()); err != nil {
 		return err
 	}
-	if _, err = d.makeDocument("revert", awscloud.RevertDocument()); err != nil { // an operator's: no step sends it
+	if d.revert, err = d.makeDocument("revert", awscloud.RevertDocument()); err != nil {
 		return err
 	}
 	return d.makeWork()

@@ -28,6 +28,7 @@ type deployment struct {
 	bus       awsevents.EventBus
 	document  awsssm.CfnDocument
 	shadow    awsssm.CfnDocument
+	revert    awsssm.CfnDocument // an operator's: no step sends it
 	helpers   helpers
 	work      awss3.Bucket
 	topic     awssns.Topic
