@@ -91,7 +91,7 @@ var ofVerdict = []Mutant{
 	{
 		Name:   "strays-left-unlabelled",
 		File:   "functions/tag/tag.go",
-		Old:    "		if s.Failures.Snapshot == nil {\n			return 0, nil\n		}\n",
+		Old:    "		if s.Failures.Snapshot == nil && !adrift(s) {\n			return 0, nil\n		}\n",
 		New:    "		if s.Failures.Snapshot != nil {\n			return 0, nil\n		}\n",
 		Danger: "what a lost call has made looks like a backup that nobody labelled",
 		Near:   "snapshot",

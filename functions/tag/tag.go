@@ -122,7 +122,9 @@ func Conclude(s run.State) *run.Verdict {
 		v.Reason = "it is not known whether the plug-in let the instance go: " + v.Reason
 	case v.Consistency == "":
 		v.Outcome = run.OutcomeFailedClean
-	case v.Consistency.Rank() < asked.Rank(), unshadowed(s, found):
+	case v.Consistency.Rank() < asked.Rank():
+		v.Outcome = run.OutcomeDegraded
+	case unshadowed(s, found):
 		v.Outcome = run.OutcomeDegraded
 	default:
 		v.Outcome = run.OutcomeCompleted
