@@ -37,7 +37,7 @@ func (d *deployment) makeOutputs() error {
 		{"StateMachineArn", *d.machines["snapshot"].StateMachineArn(), "To start a run from anywhere else."},
 		{"RestoreMachineArn", *d.machines["restore"].StateMachineArn(), "For `quiesce restore`, as QUIESCE_RESTORE_MACHINE."},
 		{"VerifyMachineArn", *d.machines["verify"].StateMachineArn(), "For `quiesce verify`, as QUIESCE_VERIFY_MACHINE."},
-		{"RevertDocument", *d.revert.Ref(), "By which a person goes back to shadow copies on restored disks of Windows: docs/windows.md."},
+		{"RevertDocumentName", *d.revert.Ref(), "By which a person goes back to shadow copies on restored disks of Windows: docs/windows.md."},
 		{"EventBusName", *d.bus.EventBusName(), "Subscribers put their rules on it."},
 		{"AlarmTopicArn", *d.topic.TopicArn(), "All alarms go there."},
 	} {
