@@ -42,6 +42,12 @@ func TestPrecheckRefusesVSSBeforeAnythingIsTouched(t *testing.T) {
 	if len(c.calls) > 0 && c.calls[0] != "Publish" {
 		t.Errorf("called %v", c.calls)
 	}
+	for _, mode := range []string{"vss", "diskshadow"} { // of a cloud that has neither
+		_, err := plan(t, newCloud(), `{"instanceId":"i-0abc12345678def90","policy":{"mode":"`+mode+`","application":{"kind":"vss"}}}`)
+		if refused(t, err, fault.InvalidInput, ""); !strings.Contains(err.Error(), "policy.mode: is "+mode+", which AWS alone has") {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
 }
 
 func TestPrecheckWritesVariableTagsOut(t *testing.T) {

@@ -358,3 +358,34 @@ func TestWhatAWSsDocumentIsSent(t *testing.T) {
 		}
 	})
 }
+
+// The same by the binary that is deployed, over sockets: the oracle agrees with
+// what was read off the snapshots.
+func TestWindowsByTheBinary(t *testing.T) {
+	for mode, want := range map[policy.Mode]run.Consistency{policy.ByVSS: run.Application, policy.ByDiskshadow: run.Crash} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			o := Defaults()
+			o.Mode, o.Binaries, o.Completion = string(mode), binariesOf(t), 200*time.Millisecond
+			r, err := Run(t.Context(), o, quiet{t})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Outcome != run.OutcomeCompleted || r.Consistency != want || r.Mode != Simulated || r.Tool != windows.Label || !r.Good() {
+				t.Errorf("got %+v", r)
+			}
+		})
+	}
+	for field, with := range map[string]func(*Options){
+		"--app":                   func(o *Options) { o.App = policy.MariaDB },
+		"--mode":                  func(o *Options) { o.Cloud = Aliyun },
+		"policy.freeze.enabled":   func(o *Options) { o.NoFreeze = true },
+		"policy.application.kind": func(o *Options) { o.App, o.Mode = None, string(policy.ByDiskshadow) },
+	} {
+		o := Defaults()
+		o.Mode = string(policy.ByVSS)
+		if with(&o); o.Check() == nil || !strings.Contains(o.Check().Error(), field) {
+			t.Errorf("%s: got %v", field, o.Check())
+		}
+	}
+}
