@@ -249,7 +249,7 @@ func located(ctx context.Context, c Cloud, s run.State) error {
 		}
 	}
 	for _, at := range slices.Sorted(maps.Keys(same)) {
-		if err := c.TagSnapshots(ctx, same[at], map[string]string{cloud.TagMounts: at}); err != nil {
+		if err := c.TagSnapshots(ctx, same[at], map[string]string{cloud.TagRun: s.Run.ID, cloud.TagMounts: at}); err != nil {
 			return err
 		}
 	}
