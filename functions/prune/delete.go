@@ -88,8 +88,13 @@ func (p *Plan) delete(ctx context.Context, k cloud.Keeper, s *Set) error {
 		s.Marked = len(s.IDs)
 		// Who begins to test it marks it too, and looks then: one of the two sees
 		// the other.
-		if err := p.ask(ctx, k, s); err != nil || s.Keep {
+		by, err := k.UnderTest(ctx, s.IDs)
+		if err != nil {
 			return err
+		}
+		if by != "" {
+			s.Keep, s.Orphan, s.Fate, s.Why = true, true, Orphan, []string{"under test by " + by, "its deletion has begun"}
+			return nil
 		}
 	}
 	for i, id := range s.IDs {

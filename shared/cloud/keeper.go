@@ -14,11 +14,14 @@ type Keeper interface {
 	Stored(ctx context.Context, policy string) (Stock, error)
 
 	// Holds tells what else speaks against deleting snapshots: a lock, an
-	// image that is made of them, an account that they are shared with, a
-	// restore test that has begun since they were listed. It
+	// image that is made of them, an account that they are shared with. It
 	// costs a call a snapshot and is asked of those alone that are about to
 	// go. One that is gone already is held by nothing. Codes: those of Stored.
 	Holds(ctx context.Context, ids []string) ([]string, error)
+
+	// UnderTest tells by which execution any of the snapshots is being tested;
+	// empty for none. Codes: those of Stored.
+	UnderTest(ctx context.Context, ids []string) (by string, err error)
 
 	// TagSnapshots is that of Disks.
 	TagSnapshots(ctx context.Context, ids []string, tags map[string]string) error

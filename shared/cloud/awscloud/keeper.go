@@ -1,6 +1,7 @@
 package awscloud
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -66,11 +67,7 @@ func (p *Provider) Holds(ctx context.Context, ids []string) (held []string, err 
 		if err != nil {
 			return nil, translate(err, "look for images of %d snapshots", len(ids))
 		}
-		tests, err := p.tests(ctx, some)
-		if err != nil {
-			return nil, translate(err, "look for tests of %d snapshots", len(ids))
-		}
-		held = slices.Concat(held, locks, images, tests)
+		held = slices.Concat(held, locks, images)
 	}
 	for _, id := range ids {
 		out, err := p.ec2.DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{
@@ -138,13 +135,18 @@ func (p *Provider) locked(ctx context.Context, ids []string) (all []types.Locked
 	}
 }
 
-// tests finds those that somebody has begun to test since they were listed.
-func (p *Provider) tests(ctx context.Context, ids []string) (held []string, err error) {
-	found, err := p.describe(ctx, filter("snapshot-id", ids...), filter("tag:"+cloud.TagTest, underTest))
-	for _, s := range found {
-		held = append(held, fmt.Sprintf("%s is under test by %s", aws.ToString(s.SnapshotId), tagMap(s.Tags)[cloud.TagTestRun]))
+// UnderTest asks for them by what a test says on each.
+func (p *Provider) UnderTest(ctx context.Context, ids []string) (by string, err error) {
+	for some := range slices.Chunk(ids, maxFilterValues) {
+		found, err := p.describe(ctx, filter("snapshot-id", some...), filter("tag:"+cloud.TagTest, underTest))
+		if err != nil {
+			return "", translate(err, "look for tests of %d snapshots", len(ids))
+		}
+		for _, s := range found {
+			by = cmp.Or(by, tagMap(s.Tags)[cloud.TagTestRun], underTest)
+		}
 	}
-	return held, err
+	return by, nil
 }
 
 // images finds those that are made of a snapshot, disabled ones too.

@@ -43,6 +43,19 @@ func kept(do func(t *testing.T, h Harness)) func(t *testing.T, h Harness) {
 }
 
 var keeper = []test{
+	{"keeper/tells which are under test", kept(func(t *testing.T, h Harness) {
+		ids := stored(t, h)
+		for _, c := range []struct{ test, by, want string }{{"", "", ""}, {"VALIDATING", "t-1", "t-1"}, {"SUCCESSFUL", "t-1", ""}} {
+			if c.test != "" {
+				ok(t, h.Keeper.TagSnapshots(t.Context(), ids[:1], map[string]string{cloud.TagRun: runID, cloud.TagTest: c.test, cloud.TagTestRun: c.by}))
+			}
+			by, err := h.Keeper.UnderTest(t.Context(), ids)
+			ok(t, err)
+			if by != c.want {
+				t.Errorf("%q: got %q, want %q", c.test, by, c.want)
+			}
+		}
+	})},
 	{"keeper/lists a policy's snapshots", kept(func(t *testing.T, h Harness) {
 		ids := stored(t, h)
 		before := time.Now()
