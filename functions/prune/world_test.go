@@ -215,7 +215,7 @@ func (w *world) watch(id string) {
 		w.wrong = append(w.wrong, "deletes "+id+", which is kept")
 	}
 	for _, member := range w.there(w.runs[id]) {
-		if w.EC2.Tags(member)[cloud.TagDeleting] == "" {
+		if tags := w.EC2.Tags(member); len(tags) > 0 && tags[cloud.TagDeleting] == "" { // without any it is gone since: another run is at it
 			w.wrong = append(w.wrong, "deletes "+id+" while "+member+" of "+w.runs[id]+" is not marked")
 		}
 	}
