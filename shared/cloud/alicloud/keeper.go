@@ -1,6 +1,7 @@
 package alicloud
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -264,3 +265,20 @@ func aboutSnapshot(err error, format string, args ...any) error {
 	}
 	return fault.Wrap(code, err, format, args...)
 }
+
+// UnderTest reads what a test says on each: no filter here takes ids and a tag.
+func (p *Provider) UnderTest(ctx context.Context, ids []string) (string, error) {
+	found, err := p.byID(ctx, ids)
+	if err != nil {
+		return "", translate(err, "look for tests of %d snapshots", len(ids))
+	}
+	for _, id := range ids {
+		tags := tagMap(found[id].Tags.Tag)
+		if tags[cloud.TagTest] == underTest {
+			return cmp.Or(tags[cloud.TagTestRun], underTest), nil
+		}
+	}
+	return "", nil
+}
+
+const underTest = "VALIDATING"
