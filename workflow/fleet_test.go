@@ -3,6 +3,7 @@ package workflow
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +104,7 @@ func TestContractFindsPlantedDefectsInBranches(t *testing.T) {
 // The members' sessions are opened and closed by the very tasks of a run: same
 // function, same input, so that no step knows whether it serves a group.
 func TestGroupCallsTheStepsAsARunDoes(t *testing.T) {
-	type tasks = map[string]map[string]any
+	type tasks = map[string][]map[string]any
 	var collect func(v any, into tasks)
 	collect = func(v any, into tasks) {
 		object, _ := v.(map[string]any)
@@ -113,7 +114,10 @@ func TestGroupCallsTheStepsAsARunDoes(t *testing.T) {
 			if name, ok := parameters["FunctionName"].(string); ok {
 				called = name
 			}
-			into[called] = parameters
+			if called == "${TagFunctionArn}" {
+				delete(parameters, "plugin.$") // another's tool serves no group
+			}
+			into[called] = append(into[called], parameters)
 		}
 		for _, member := range object {
 			collect(member, into)
@@ -129,8 +133,13 @@ func TestGroupCallsTheStepsAsARunDoes(t *testing.T) {
 	}
 	for _, f := range Functions() {
 		resource := "${" + f.Arn + "}"
-		if !reflect.DeepEqual(run[resource], group[resource]) {
-			t.Errorf("%s: a group gives it %v, a run %v", f.Step, group[resource], run[resource])
+		if len(group[resource]) == 0 {
+			t.Errorf("%s: no group calls it", f.Step)
+		}
+		for _, given := range group[resource] {
+			if !slices.ContainsFunc(run[resource], func(by map[string]any) bool { return reflect.DeepEqual(by, given) }) {
+				t.Errorf("%s: a group gives it %v, a run %v", f.Step, given, run[resource])
+			}
 		}
 	}
 }

@@ -171,8 +171,8 @@ var ofHelper = []Mutant{
 	{
 		Name:   "strangers-freeze-taken-for-ours",
 		File:   "local/sim/held.go",
-		Old:    "	thaws, err := v.f.freeze(v.run)\n	if err != nil {\n",
-		New:    "	thaws, err := v.f.freeze(v.run)\n	if err != nil && !errors.Is(err, syscall.EBUSY) {\n",
+		Old:    "	thaws, err := v.f.freeze(v.run, \"\")\n	if err != nil {\n",
+		New:    "	thaws, err := v.f.freeze(v.run, \"\")\n	if err != nil && !errors.Is(err, syscall.EBUSY) {\n",
 		Danger: "EBUSY is taken as success: what somebody else froze is counted as held, and thawed from under him",
 		Near:   "foreign-freeze",
 	},

@@ -1,7 +1,7 @@
 # The definition is the very file that the local engine runs.
 locals {
   # Functions that no flow calls, and those of a restore, which has its own role.
-  uncalled = ["wake", "prune", "restore-plan", "restore-create", "restore-move", "restore-power", "restore-settle", "restore-report"]
+  uncalled = ["wake", "prune", "restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report"]
 
   arn = { for step, f in alicloud_fcv3_function.step : step => "acs:fc:${var.region}:${local.account}:functions/${f.function_name}/LATEST" }
 }
@@ -97,6 +97,7 @@ resource "alicloud_fnf_flow" "restore" {
   definition = templatefile("${path.module}/../../workflow/restore.flow.yaml", {
     RestorePlanFunctionArn   = local.arn["restore-plan"]
     RestoreCreateFunctionArn = local.arn["restore-create"]
+    RestoreImageFunctionArn  = local.arn["restore-image"]
     RestoreMoveFunctionArn   = local.arn["restore-move"]
     RestorePowerFunctionArn  = local.arn["restore-power"]
     RestoreSettleFunctionArn = local.arn["restore-settle"]

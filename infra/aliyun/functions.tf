@@ -16,6 +16,7 @@ locals {
 
     restore-plan   = 120
     restore-create = 120
+    restore-image  = 120
     restore-move   = 120
     restore-power  = 120
     restore-settle = 120

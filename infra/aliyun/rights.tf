@@ -112,9 +112,18 @@ locals {
       marked   = {}
     }
     restore-create = {
-      reads    = concat(["ecs:DescribeDisks"], local.measure)
+      reads    = concat(["ecs:DescribeDisks", "ecs:DescribeSnapshots"], local.measure)
       commands = []
       writes   = ["ecs:CreateDisk", "ecs:TagResources"]
+      objects  = {}
+      hosts    = []
+      marked   = {}
+    }
+    # There are no images of sets here yet: it refuses, and calls nobody.
+    restore-image = {
+      reads    = local.measure
+      commands = []
+      writes   = []
       objects  = {}
       hosts    = []
       marked   = {}
@@ -144,7 +153,7 @@ locals {
       marked   = { "ecs:DeleteDisk" = "quiesce:restore", "ecs:DeleteSnapshotGroup" = "quiesce:restore" }
     }
     restore-report = {
-      reads    = concat(local.look, local.measure)
+      reads    = concat(local.look, local.publish, local.measure)
       commands = []
       writes   = []
       objects  = {}

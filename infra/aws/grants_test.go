@@ -24,7 +24,8 @@ var thinkers = []string{"arrange"}
 // unused are operations that the search finds and no call makes, each with the
 // reason.
 var unused = map[string]map[string]string{
-	"thaw": {"s3:GetObject": "it takes the helper's checksum from the port and leaves the signed address alone"},
+	"thaw":         {"s3:GetObject": "it takes the helper's checksum from the port and leaves the signed address alone"},
+	"restore-move": {"ec2:CreateTags": "it notes what a disk becomes where disks are set back, which EC2 does not do"},
 }
 
 // besides are rights that no operation of a step's code asks for.
