@@ -24,7 +24,7 @@ var (
 	lambdaRT  = []string{"github.com/aws/aws-lambda-go"}
 	fcRT      = []string{"github.com/aliyun/fc-runtime-go-sdk"}
 	sdks      = join(awsSDK, aliyunSDK, lambdaRT, fcRT)
-	steps     = own("functions/arrange", "functions/await", "functions/edge", "functions/freeze", "functions/pollstatus", "functions/precheck", "functions/prune", "functions/report",
+	steps     = own("functions/arrange", "functions/await", "functions/curate", "functions/edge", "functions/freeze", "functions/pollstatus", "functions/precheck", "functions/prune", "functions/report",
 		"functions/restorecreate", "functions/restoreimage", "functions/restoremove", "functions/restoreplan", "functions/restorepower", "functions/restorereport", "functions/restoresettle", "functions/runprescript",
 		"functions/snapshot", "functions/startplugin", "functions/tag", "functions/targets", "functions/thaw", "functions/verifychoose", "functions/verifyclean", "functions/verifymark",
 		"functions/verifyrecover", "functions/verifyreport", "functions/wake", "functions/watchplugin")

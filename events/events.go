@@ -11,8 +11,9 @@ const Source = "quiesce"
 // Detail types. Every run publishes exactly one of Completed, Degraded and
 // Failed; ThawFailed comes beside Failed when a person must act. Every fleet
 // and every group publishes one report besides, and so does every deletion of
-// what a policy's retention does not keep. Every restore test publishes how it
-// ended, and every restore that is no dry run one of Restored and Unrestored.
+// what a policy's retention does not keep, and every look after its sets that
+// did something. Every restore test publishes how it ended, and every restore
+// that is no dry run one of Restored and Unrestored.
 const (
 	TypeStep       = "Consistent Snapshot Step"
 	TypeCompleted  = "Consistent Snapshot Completed"
@@ -21,6 +22,7 @@ const (
 	TypeThawFailed = "Thaw Failed"
 	TypeFleet      = "Consistent Snapshot Fleet Report"
 	TypeRetention  = "Consistent Snapshot Retention Report"
+	TypeCuration   = "Consistent Snapshot Curation Report"
 	TypeTest       = "Restore Test Completed"
 	TypeRestored   = "Restore Completed"
 	TypeUnrestored = "Restore Failed"
@@ -157,4 +159,32 @@ type Test struct {
 	Seconds         float64  `json:"seconds"`            // of the whole test
 	Cost            float64  `json:"cost"`               // of the copies until the time limit, at the policy's price; 0: it gives none
 	Left            []string `json:"left"`               // disks of the test that are there still
+}
+
+// Curation is the detail of TypeCuration: a policy's sets were looked after, and
+// something was done with them, or could not be. Its subject names no instance.
+type Curation struct {
+	Subject
+	Outcome  string `json:"outcome"` // completed, completed-with-errors
+	Reason   string `json:"reason"`
+	Code     string `json:"code,omitempty"`
+	NextMove string `json:"nextMove,omitempty"`
+	Locked   int    `json:"locked"`
+	Shared   int    `json:"shared"`
+	Unshared int    `json:"unshared"`
+	Copied   int    `json:"copied"`  // of which a Region has every member from now on
+	Waiting  int    `json:"waiting"` // of which a Region has not every member yet
+	Archived int    `json:"archived"`
+	Failed   int    `json:"failed"` // could not be done; the next look tries again
+	Lines    []Deed `json:"lines"`  // the first 20
+}
+
+// Deed is one thing that was done with a set, or could not be.
+type Deed struct {
+	RunID      string `json:"runId"`
+	InstanceID string `json:"instanceId"`
+	What       string `json:"what"`
+	Region     string `json:"region,omitempty"` // of a copy
+	Code       string `json:"code,omitempty"`   // why it could not be done
+	Reason     string `json:"reason"`
 }

@@ -29,6 +29,7 @@ var kinds = map[string]struct {
 	events.TypeThawFailed: {events.Thaw{}, "thaw-failed.json"},
 	events.TypeFleet:      {events.Fleet{}, "fleet-report.json"},
 	events.TypeRetention:  {events.Retention{}, "retention-report.json"},
+	events.TypeCuration:   {events.Curation{}, "curation-report.json"},
 	events.TypeTest:       {events.Test{}, "restore-test.json"},
 	events.TypeRestored:   {events.Restore{}, "restored.json"},
 	events.TypeUnrestored: {events.Restore{}, "restore-failed.json"},
@@ -188,6 +189,8 @@ func TestSchemasRefuse(t *testing.T) {
 		"a restore that lists none":     {"restored", func(_, d map[string]any) { delete(d, "created") }},
 		"a failed restore without code": {"restore-refused", func(_, d map[string]any) { delete(d, "code") }},
 		"another action":                {"restore-broken-off", func(_, d map[string]any) { d["action"] = "undo" }},
+		"a deed that is none":           {"curation-report", func(_, d map[string]any) { d["lines"].([]any)[0].(map[string]any)["what"] = "blessed" }},
+		"a deed without a reason":       {"curation-report", func(_, d map[string]any) { d["lines"].([]any)[0].(map[string]any)["reason"] = "" }},
 		"a mount that is no path":       {"thaw-failed", func(_, d map[string]any) { d["mounts"] = []any{"data"} }},
 	} {
 		event := decode(t, all[c.fixture])
@@ -246,6 +249,7 @@ func TestRules(t *testing.T) {
 		"step-failed":   {"step-failed", "step-lost"},
 		"fleet":         {"fleet-with-errors", "group-completed"},
 		"orphans":       {"retention-report"},
+		"not-curated":   {"curation-report"},
 		"not-restored":  {"restore-test-failed", "restore-test-not-tested"},
 		"restore-dirty": {"restore-broken-off"},
 	} {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quiesce/quiesce/functions/arrange"
 	"github.com/quiesce/quiesce/functions/await"
+	"github.com/quiesce/quiesce/functions/curate"
 	"github.com/quiesce/quiesce/functions/dropshadows"
 	"github.com/quiesce/quiesce/functions/freeze"
 	"github.com/quiesce/quiesce/functions/makeshadows"
@@ -50,10 +51,12 @@ import (
 
 // Deps is what the steps stand on. Metrics receives one line a metric set; nil
 // is allowed. Keeper is for the functions that list all sets, of which one alone
-// deletes.
+// deletes, and Regions, the account in a Region by its name, for what is done
+// with sets elsewhere; nil where there is none.
 type Deps struct {
 	Cloud   cloud.Provider
 	Keeper  cloud.Keeper
+	Regions func(name string) cloud.Region
 	Metrics io.Writer
 }
 
@@ -83,13 +86,13 @@ var VerifySteps = []string{"verify-choose", "verify-mark", "verify-recover", "ve
 var Listeners = []string{"wake"}
 
 // Chores lists the functions that a schedule of their own starts.
-var Chores = []string{"prune"}
+var Chores = []string{"prune", "curate"}
 
 // Names lists every function, the steps first.
 var Names = slices.Concat(Steps, WindowsSteps, FleetSteps, RestoreSteps, VerifySteps, Listeners, Chores)
 
-// FlowNames lists every function of Alibaba Cloud.
-var FlowNames = slices.Concat(Steps, PluginSteps, RestoreSteps, Listeners, Chores)
+// FlowNames lists every function of Alibaba Cloud, where nothing is curated.
+var FlowNames = slices.Concat(Steps, PluginSteps, RestoreSteps, Listeners, []string{"prune"})
 
 // Timeouts is how long each function may run. The workflow's tasks wait a
 // little longer, to hear the function's own answer.
@@ -115,6 +118,7 @@ var Timeouts = map[string]time.Duration{
 	"report":          5 * time.Minute,
 
 	"prune":          15 * time.Minute,
+	"curate":         10 * time.Minute,
 	"restore-plan":   2 * time.Minute,
 	"restore-create": 2 * time.Minute,
 	"restore-image":  2 * time.Minute,
@@ -269,7 +273,20 @@ func Table(d Deps) map[string]step.Handler {
 			return wake.Do(ctx, c, in)
 		}),
 		"prune": watch.Measured("prune", step.New("prune", func(ctx context.Context, in prune.Input) (*prune.Report, error) {
-			return prune.Do(ctx, d.Keeper, c, m, in)
+			k := d.Keeper
+			switch {
+			case in.Request.Copies != nil && d.Regions == nil:
+				return nil, fault.Input("request.copies", "is given, and nothing is copied on this cloud")
+			case in.Request.Copies != nil:
+				k = d.Regions(in.Request.Copies.Region)
+			}
+			return prune.Do(ctx, k, c, m, in)
+		})),
+		"curate": watch.Measured("curate", step.New("curate", func(ctx context.Context, in curate.Input) (*curate.Report, error) {
+			if d.Regions == nil {
+				return nil, fault.Input("request", "nothing is copied, shared or locked on this cloud")
+			}
+			return curate.Do(ctx, func(name string) cloud.Curator { return d.Regions(name) }, c, m, in)
 		})),
 	}
 }

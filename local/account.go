@@ -26,6 +26,7 @@ import (
 	"github.com/quiesce/quiesce/local/aws/ssm"
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
+	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/local/runtimeapi"
 	"github.com/quiesce/quiesce/local/windows"
 	port "github.com/quiesce/quiesce/shared/cloud"
@@ -223,13 +224,14 @@ func (a *account) rent(ctx context.Context, s stage, n int) ([]member, error) {
 		members[i] = member{id, device}
 		volumes = append(volumes, ec2.Volume{ID: id, Device: device, Bytes: volumeBytes, Made: true, Path: device})
 	}
-	machine, agent := ec2.Instance{ID: instanceID, RootDevice: rootDevice, Tags: map[string]string{port.TagOptIn: "true"}}, s.machine()
+	machine := ec2.Instance{ID: instanceID, RootDevice: rootDevice, Tags: map[string]string{port.TagOptIn: "true"}}
+	var agent instance.Machine = naming{s.machine(), a.cloud.EC2}
 	if a.windows {
 		machine.Platform, machine.Profile = "windows", windows.Profile
 		a.played = a.asWindows(s)
 		agent = a.played
 	}
-	_, err := a.cloud.Rent(ctx, machine, naming{agent, a.cloud.EC2}, volumes...)
+	_, err := a.cloud.Rent(ctx, machine, agent, volumes...)
 	return members, err
 }
 

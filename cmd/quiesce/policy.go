@@ -101,6 +101,9 @@ func (c *policyExplainCmd) Run(s *streams) error {
 	}
 	fmt.Fprintf(s.out, "%s", body)
 	fmt.Fprintf(s.out, "\nkept of each instance: %s\n", d.Retention)
+	for _, sentence := range d.Sentences() {
+		fmt.Fprintf(s.out, "%s\n", sentence)
+	}
 	for _, p := range plan {
 		fmt.Fprintf(s.out, "\n%s\n", p)
 	}

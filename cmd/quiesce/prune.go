@@ -9,12 +9,15 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/quiesce/quiesce/functions/prune"
+	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/run"
 )
 
 type pruneCmd struct {
 	where
 	Policy string `arg:"" type:"existingfile" help:"Policy file with a retention."`
+	Copies string `placeholder:"REGION" help:"Go through the copies in that Region instead, by the retention that the policy has for them."`
 	DryRun bool   `help:"Delete nothing: only show what would become of every set."`
 	Yes    bool   `help:"Delete what the plan says, for good."`
 	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
@@ -29,14 +32,21 @@ func (c *pruneCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	if d.Retention.IsZero() {
-		return fault.Input("retention", "is missing in %s: without it every set is kept", c.Policy)
-	}
-	k, err := c.keeper(ctx)
+	asked := prune.Request{Policy: d}
+	k, from, err := c.stock(ctx)
 	if err != nil {
 		return err
 	}
-	plan, err := prune.Look(ctx, k, d.Name, d.Retention)
+	if c.Copies != "" {
+		asked.Copies = &prune.Copies{Region: c.Copies, From: from}
+	}
+	switch rule, _ := asked.Rule(); {
+	case rule.IsZero() && c.Copies != "":
+		return fault.Input("--copies", "wants a Region of copies in %s that have a retention, got %s", c.Policy, c.Copies)
+	case rule.IsZero():
+		return fault.Input("retention", "is missing in %s: without it every set is kept", c.Policy)
+	}
+	plan, err := prune.Look(ctx, k, asked)
 	if err == nil {
 		err = plan.Ask(ctx, k)
 	}
@@ -58,6 +68,23 @@ func (c *pruneCmd) Run(ctx context.Context, s *streams) error {
 	}
 	failed := plan.Delete(ctx, k, time.Now)
 	return c.told(ctx, s, plan.Report(), failed)
+}
+
+// stock is the store of what is meant: the sets, or their copies, and then the
+// Region that those are from.
+func (c *pruneCmd) stock(ctx context.Context) (k cloud.Keeper, from string, err error) {
+	if c.Copies == "" {
+		k, err = c.keeper(ctx)
+		return k, "", err
+	}
+	if c.Cloud == run.Aliyun {
+		return nil, "", fault.Input("--copies", "is given, and nothing is copied on Alibaba Cloud")
+	}
+	here, err := c.place.keeper(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	return here.In(c.Copies), here.Region(), nil
 }
 
 // told says what was done.

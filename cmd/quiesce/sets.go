@@ -26,7 +26,7 @@ type setsCmd struct {
 }
 
 // keeper is the account's store of sets, by the operator's own credentials.
-func (p place) keeper(ctx context.Context) (cloud.Keeper, error) {
+func (p place) keeper(ctx context.Context) (*awscloud.Provider, error) {
 	cfg, err := p.config(ctx)
 	if err != nil {
 		return nil, err
@@ -48,6 +48,10 @@ type storedSet struct {
 	SizeGiB     int64           `json:"sizeGiB"`  // of its volumes
 	SnapshotIDs []string        `json:"snapshotIds"`
 	Expected    int             `json:"expected"` // how many snapshots it was made of; 0: not known
+	CopyOf      string          `json:"copyOf"`   // Region in which it was taken; empty: here
+	CopiedTo    []string        `json:"copiedTo"` // Regions that had all of it
+	LockedUntil time.Time       `json:"lockedUntil,omitzero"`
+	SharedSince time.Time       `json:"sharedSince,omitzero"`
 	Orphan      bool            `json:"orphan"`
 	Keep        *bool           `json:"keep"` // null where the policy's file was not given
 	Why         []string        `json:"why"`
@@ -68,7 +72,7 @@ func (c *setsCmd) Run(ctx context.Context, s *streams) error {
 	}
 	list := []storedSet{}
 	for _, d := range all {
-		if list, err = appendSets(ctx, k, list, d.Name, &d.Retention); err != nil {
+		if list, err = appendSets(ctx, k, list, d.Name, &d); err != nil {
 			return err
 		}
 	}
@@ -85,31 +89,55 @@ func (c *setsCmd) Run(ctx context.Context, s *streams) error {
 	return nil
 }
 
-// appendSets lists the sets of a policy, or of all. Without a rule nobody knows
-// which are kept; what a person must look at is told all the same.
-func appendSets(ctx context.Context, k cloud.Keeper, list []storedSet, name string, rule *policy.Retention) ([]storedSet, error) {
+// appendSets lists the sets of a policy, or of all. Without a policy's file nobody
+// knows which are kept; what a person must look at is told all the same. Copies
+// are kept by the retention that the policy has for this Region.
+func appendSets(ctx context.Context, k cloud.Keeper, list []storedSet, name string, of *policy.Document) ([]storedSet, error) {
 	stock, err := k.Stored(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	decide := policy.Retention{}
-	if rule != nil {
-		decide = *rule
+	var taken, copies []retention.Set
+	for _, s := range retention.Sets(stock.Snapshots) {
+		if of != nil {
+			s.Release(of.Archive.Keep, stock.At)
+		}
+		if s.From == "" {
+			taken = append(taken, s)
+		} else {
+			copies = append(copies, s)
+		}
 	}
-	decisions, err := retention.Decide(decide, stock.At, retention.Sets(stock.Snapshots))
+	var rule, here policy.Retention
+	if of != nil {
+		rule = of.Retention
+	}
+	if at, copies := k.(cloud.Region); of != nil && copies {
+		for _, one := range of.Copies {
+			if one.Region == at.Region() {
+				here = one.Retention
+			}
+		}
+	}
+	decisions, err := retention.Decide(rule, stock.At, taken)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range decisions {
+	also, err := retention.Decide(here, stock.At, copies)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range append(decisions, also...) {
 		one := storedSet{
 			TakenAt: d.TakenAt, AgeSeconds: int64(stock.At.Sub(d.TakenAt).Seconds()), RunID: d.RunID, Policy: d.Policy, InstanceID: d.InstanceID,
 			State: d.State, Consistency: d.Consistency, FrozenMs: d.FrozenMs, Verified: d.Test, SizeGiB: d.SizeGiB,
 			SnapshotIDs: d.IDs, Expected: d.Expected, Orphan: d.Orphan, Why: []string{},
+			CopyOf: d.From, CopiedTo: slices.Concat([]string{}, d.CopiedTo), LockedUntil: d.LockedUntil, SharedSince: d.SharedSince,
 		}
-		if rule != nil || d.Orphan {
+		if of != nil || d.Orphan {
 			one.Why = d.Why
 		}
-		if rule != nil {
+		if of != nil {
 			one.Keep = &d.Keep
 		}
 		list = append(list, one)
@@ -133,14 +161,34 @@ func showSets(out io.Writer, list []storedSet) {
 
 // proved is the set's consistency, or why it has none.
 func (s storedSet) proved() string {
-	if s.State != run.Completed {
+	switch {
+	case s.State != run.Completed:
 		return s.State
+	case len(s.SnapshotIDs) < s.Expected:
+		return fmt.Sprintf("%d of %d members", len(s.SnapshotIDs), s.Expected)
 	}
 	return cmp.Or(string(s.Consistency), "not judged")
 }
 
-// kept is whether the set is kept, and why.
+// kept is whether the set is kept, and why, and what was done with it besides.
 func (s storedSet) kept() string {
+	text := s.fate()
+	if s.CopyOf != "" {
+		text += "; a copy from " + s.CopyOf
+	}
+	if len(s.CopiedTo) > 0 {
+		text += "; copied to " + strings.Join(s.CopiedTo, ", ")
+	}
+	if !s.LockedUntil.IsZero() {
+		text += "; locked until " + s.LockedUntil.Format(time.DateOnly)
+	}
+	if !s.SharedSince.IsZero() {
+		text += "; shared since " + s.SharedSince.Format(time.DateOnly)
+	}
+	return strings.TrimPrefix(text, "-; ")
+}
+
+func (s storedSet) fate() string {
 	why := strings.Join(s.Why, "; ")
 	switch {
 	case s.Orphan:

@@ -11,10 +11,14 @@ import (
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/quiesce/quiesce/functions/curate"
 	"github.com/quiesce/quiesce/functions/prune"
 	"github.com/quiesce/quiesce/local/aws"
 	"github.com/quiesce/quiesce/local/aws/ec2"
 	"github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/cloud/awscloud"
+	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/run"
 )
 
 const stockedID = "i-0abc12345678def90"
@@ -145,5 +149,54 @@ func TestAge(t *testing.T) {
 		if got := age(d); got != want {
 			t.Errorf("%s: got %s, want %s", d, got, want)
 		}
+	}
+}
+
+// A set and its copy are two, each with its own rule, in its own Region.
+func TestCopiesAreShownAndPruned(t *testing.T) {
+	account := aws.New(aws.Config{Regions: []string{"eu-west-1"}, Latency: map[string]time.Duration{"CreateSnapshots": 5 * time.Millisecond, "*": 0},
+		EC2: ec2.Config{Completion: time.Nanosecond, Copying: time.Nanosecond, Visible: -1, Spacing: -1}})
+	stock(t, account, nil)
+	t.Setenv("AWS_REGION", "eu-central-1")
+	file := write(t, "db.yaml", "name: db\nretention: {last: 9}\ncopies: [{region: eu-west-1, retention: {last: 1}}]\nlock: {mode: governance, days: 3}\n")
+	d, err := readPolicy(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider := awscloud.New(account.Client("curate"), awscloud.Options{})
+	every := d
+	every.Copies = []policy.Copy{{Region: "eu-west-1"}} // before there was a retention
+	for range 4 {
+		if _, err := curate.Do(t.Context(), func(name string) cloud.Curator { return provider.In(name) }, provider, nil,
+			curate.Input{Run: run.Run{ID: "c"}, Request: curate.Request{Policy: every}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	here := listed(t, file)
+	if s := here["db-3"]; len(here) != 3 || !slices.Equal(s.CopiedTo, []string{"eu-west-1"}) || s.LockedUntil.IsZero() || s.CopyOf != "" {
+		t.Errorf("got %+v", s)
+	}
+	if _, out, _ := quiesce(t, "sets", file); !strings.Contains(out, "copied to eu-west-1") || !strings.Contains(out, "locked until") {
+		t.Errorf("got %s", out)
+	}
+	there := listed(t, file, "--region", "eu-west-1")
+	if s := there["db-3"]; len(there) != 3 || s.CopyOf != "eu-central-1" || !*s.Keep || *there["db-2"].Keep || s.Consistency != "application" {
+		t.Errorf("got %+v", there)
+	}
+	code, out, stderr := quiesce(t, "prune", file, "--copies", "eu-west-1", "--yes")
+	if code != exitDone || !strings.Contains(out, "1 of 3 sets kept, 2 deleted") {
+		t.Errorf("%d %s%s", code, out, stderr)
+	}
+	if got := listed(t, file, "--region", "eu-west-1"); len(got) != 1 || len(listed(t, file)) != 3 {
+		t.Errorf("got %+v", got)
+	}
+	if code, _, stderr := quiesce(t, "prune", file, "--copies", "eu-west-2"); code != exitUsage || !strings.Contains(stderr, "--copies: wants a Region of copies") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	if code, _, stderr := quiesce(t, "prune", file, "--copies", "eu-west-1", "--cloud", "aliyun"); code != exitUsage || !strings.Contains(stderr, "nothing is copied on Alibaba Cloud") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	if code, out, _ := quiesce(t, "policy", "explain", file); code != exitDone || !strings.Contains(out, "every good set is copied to eu-west-1") || !strings.Contains(out, "locked for 3 days") {
+		t.Errorf("%d %s", code, out)
 	}
 }

@@ -24,6 +24,8 @@ var moves = map[string]string{
 	"notifications-undelivered": "See whether the topic lets `events.amazonaws.com` publish.",
 	"completions-undelivered":   "Nothing, for the run; see the log of `wake` for why.",
 	"retention-undelivered":     "The log of `prune` and its last event name the set and the code; the next day tries again by itself.",
+	"curation-undelivered":      "The log of `curate`; the next look, a quarter of an hour later, makes up for it.",
+	"not-curated":               "The code in that event, in the [table below](#fault-codes); [copies.md](copies.md#when-something-does-not-work) says what else may be wrong.",
 	"restore-test-failed":       "[A restore test that failed](#a-restore-test-that-failed).",
 	"restore-test-timed-out":    "[A restore test that failed](#a-restore-test-that-failed): what it waited for, and whether `timeLimitMinutes` is enough for it.",
 	"restore-test-not-done":     "The code in the event, in the [table below](#fault-codes): nothing is known of the set until the next test.",

@@ -21,6 +21,7 @@ var when = map[string]string{
 	"TypeFailed":     "a run has no set that can be restored, or a person must look (`failed-dirty`)",
 	"TypeThawFailed": "it is not known that the instance was let go, or the application was not released: act now",
 	"TypeFleet":      "a fleet or a group has ended",
+	"TypeCuration":   "a policy's sets were looked after, and something was done with them, or could not be",
 	"TypeRetention":  "a policy's sets were gone through, and what is not kept was deleted",
 	"TypeTest":       "a restore test has ended, whatever its verdict",
 	"TypeRestored":   "a restore, or what was to become of one, ended as it was asked for; not for a dry run",
@@ -28,7 +29,7 @@ var when = map[string]string{
 }
 
 // entries are the structs that stand in a list of a detail, by its field.
-var entries = map[string]string{"Failed": "failures", "Fate": "lines"}
+var entries = map[string]string{"Failed": "failures", "Fate": "lines", "Deed": "lines"}
 
 type schema struct {
 	Title      string

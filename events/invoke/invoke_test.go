@@ -61,7 +61,7 @@ func open(t *testing.T) *account {
 		engine: engine.New(engine.Config{}), sim: sim.New(sim.Config{}),
 		handlers: map[string]runtimeapi.Handler{}, given: map[string]json.RawMessage{},
 	}
-	a.Cloud = aws.New(aws.Config{Disks: a.sim, Engine: a.engine, EC2: ec2.Config{
+	a.Cloud = aws.New(aws.Config{Regions: []string{"eu-west-1"}, Disks: a.sim, Engine: a.engine, EC2: ec2.Config{
 		Completion: time.Minute, Provision: -1, Stopped: func(string) { _ = a.sim.Unmount("/data") }, // once: what is restored is not mounted
 	}})
 	helper := []byte("the helper")
@@ -73,7 +73,9 @@ func open(t *testing.T) *account {
 			AssetBucket: "assets", Document: "quiesce-helper", Shadow: "quiesce-shadow",
 			Helpers: map[string]awscloud.Helper{"amd64": {Key: "helper", SHA256: hex.EncodeToString(sum[:])}},
 		})
-		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider})[name]
+		step := functions.Table(functions.Deps{
+			Cloud: provider, Keeper: provider, Regions: func(name string) cloud.Region { return provider.In(name) },
+		})[name]
 		a.handlers[name] = func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
 			a.mu.Lock()
 			if _, known := a.given[name]; !known {

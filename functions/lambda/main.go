@@ -4,8 +4,8 @@
 //
 //	_HANDLER                     precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag, wake,
 //	                             start-vss, watch-vss, make-shadows, drop-shadows,
-//	                             resolve-targets, arrange, report, prune, or restore- with plan, create, image, move,
-//	                             power, settle or report, or verify- with choose, mark, recover, clean or report
+//	                             resolve-targets, arrange, report, prune, curate, or restore- with plan, create, image,
+//	                             move, power, settle or report, or verify- with choose, mark, recover, clean or report
 //	QUIESCE_DOCUMENT             name or ARN of the command document
 //	QUIESCE_DOCUMENT_HASH        its SHA-256 in hex; empty: its content is not pinned
 //	QUIESCE_SHADOW_DOCUMENT      that of the document of shadow copies, and its hash
@@ -36,6 +36,7 @@ import (
 
 	"github.com/quiesce/quiesce/functions"
 	"github.com/quiesce/quiesce/functions/edge"
+	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud"
 )
 
@@ -58,7 +59,9 @@ func serve(ctx context.Context, getenv func(string) string, log io.Writer) (lamb
 		return nil, fmt.Errorf("read the SDK's configuration: %w", err)
 	}
 	provider := awscloud.New(cfg, options(getenv))
-	steps := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: log})
+	steps := functions.Table(functions.Deps{
+		Cloud: provider, Keeper: provider, Regions: func(name string) cloud.Region { return provider.In(name) }, Metrics: log,
+	})
 	name := getenv("_HANDLER")
 	step, ok := steps[name]
 	if !ok {

@@ -95,7 +95,7 @@ func TestNoSetIsBegunThatThereIsNoTimeFor(t *testing.T) {
 		w.guardKept(kept...)
 		ctx, cancel := context.WithTimeout(t.Context(), prune.Budget.Reserve+time.Second)
 		defer cancel()
-		plan, err := prune.Look(ctx, w.keeper, "nightly", rule)
+		plan, err := prune.Look(ctx, w.keeper, keeping(rule))
 		w.must(err)
 		w.must(plan.Delete(ctx, w.keeper, time.Now))
 		r := plan.Report()
@@ -141,7 +141,7 @@ func TestWhatIsHeldMeanwhileStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		w.history()
-		plan, err := prune.Look(t.Context(), w.keeper, "nightly", rule)
+		plan, err := prune.Look(t.Context(), w.keeper, keeping(rule))
 		w.must(err)
 		w.EC2.AddImage("ami-0123456789abcdef0", w.sets["alive-1"][0])
 		_, err = w.owner.ModifySnapshotAttribute(t.Context(), &awsec2.ModifySnapshotAttributeInput{
@@ -214,7 +214,7 @@ func TestTheLastGoodSetStays(t *testing.T) {
 		w.guardKept("good")
 		for range 5 {
 			time.Sleep(100 * day)
-			plan, err := prune.Look(t.Context(), w.keeper, "nightly", policy.Retention{Within: policy.Age{Days: 1}})
+			plan, err := prune.Look(t.Context(), w.keeper, keeping(policy.Retention{Within: policy.Age{Days: 1}}))
 			w.must(err)
 			w.must(plan.Delete(t.Context(), w.keeper, time.Now))
 			w.sound()
@@ -248,7 +248,7 @@ func TestOwnClockDecidesNothing(t *testing.T) {
 	}}}
 	synctest.Test(t, func(t *testing.T) { // in which it is the year 2000
 		for range 2 {
-			plan, err := prune.Look(t.Context(), k, "nightly", policy.Retention{Within: policy.Age{Days: 7}})
+			plan, err := prune.Look(t.Context(), k, keeping(policy.Retention{Within: policy.Age{Days: 7}}))
 			if err != nil {
 				t.Fatal(err)
 			}

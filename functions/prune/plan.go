@@ -8,7 +8,6 @@ import (
 
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
-	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/retention"
 )
 
@@ -41,14 +40,22 @@ const (
 	Failed  Fate = "failed" // it could not be deleted; the next run tries again
 )
 
-// Look lists the policy's sets and decides. What else may hold a set is asked
+// Look lists the policy's sets and decides: those that were taken there, or the
+// copies of those of another Region. The two do not count against each other,
+// though they carry one name: an instance is of one Region. What else may hold a set is asked
 // for by Ask, or by Delete right before it deletes it.
-func Look(ctx context.Context, k cloud.Keeper, name string, rule policy.Retention) (*Plan, error) {
+func Look(ctx context.Context, k cloud.Keeper, asked Request) (*Plan, error) {
+	name := asked.Policy.Name
+	rule, from := asked.Rule()
 	stock, err := k.Stored(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	decisions, err := retention.Decide(rule, stock.At, retention.Sets(stock.Snapshots))
+	sets := slices.DeleteFunc(retention.Sets(stock.Snapshots), func(s retention.Set) bool { return s.From != from })
+	for i := range sets {
+		sets[i].Release(asked.Policy.Archive.Keep, stock.At)
+	}
+	decisions, err := retention.Decide(rule, stock.At, sets)
 	if err != nil {
 		return nil, fault.Input("policy.retention", "%v", err)
 	}

@@ -24,15 +24,40 @@ type Input struct {
 // Request names the policy. Its retention decides, and its name finds the sets.
 type Request struct {
 	Policy policy.Document `json:"policy"`
-	DryRun bool            `json:"dryRun"` // delete nothing, and say of every set what would become of it
+	DryRun bool            `json:"dryRun"`           // delete nothing, and say of every set what would become of it
+	Copies *Copies         `json:"copies,omitempty"` // go through the copies in a Region, by their own retention; null: the sets themselves
+}
+
+// Copies are the sets of one Region that are copied to another.
+type Copies struct {
+	Region string `json:"region"` // where they are; one of the policy's
+	From   string `json:"from"`   // where their sources are
+}
+
+// Rule is what is kept, and of which Region's sets.
+func (r Request) Rule() (rule policy.Retention, from string) {
+	if r.Copies == nil {
+		return r.Policy.Retention, ""
+	}
+	for _, one := range r.Policy.Copies {
+		if one.Region == r.Copies.Region {
+			rule = one.Retention
+		}
+	}
+	return rule, r.Copies.From
 }
 
 // Check refuses what nobody could decide by.
 func (in Input) Check() error {
+	rule, from := in.Request.Rule()
 	switch d := in.Request.Policy; {
 	case in.Run.ID == "":
 		return fault.Input("run.id", "is missing")
-	case d.Retention.IsZero():
+	case in.Request.Copies != nil && from == "":
+		return fault.Input("request.copies.from", "is missing: there may be copies of several Regions")
+	case in.Request.Copies != nil && rule.IsZero():
+		return fault.Input("request.copies.region", "wants a Region of policy.copies with a retention, got %q", in.Request.Copies.Region)
+	case rule.IsZero():
 		return fault.Input("request.policy.retention", "is missing: without it every set is kept")
 	default:
 		return d.Check(time.Now())
@@ -43,8 +68,7 @@ func (in Input) Check() error {
 // and by an error: the schedule's next run goes on with it. Codes: InvalidInput,
 // and what the calls return.
 func Do(ctx context.Context, k cloud.Keeper, bus cloud.Bus, metrics *telemetry.Metrics, in Input) (*Report, error) {
-	d := in.Request.Policy
-	plan, err := Look(ctx, k, d.Name, d.Retention)
+	plan, err := Look(ctx, k, in.Request)
 	if err != nil {
 		return nil, err
 	}

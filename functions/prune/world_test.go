@@ -144,10 +144,13 @@ var (
 	deleted = []string{"failed", "alive-1", "alive-2", "alive-3", "alive-4"}
 )
 
-func document() policy.Document {
+func document() policy.Document { return keeping(rule).Policy }
+
+// keeping asks for what a rule makes of the sets.
+func keeping(rule policy.Retention) prune.Request {
 	d := policy.DefaultDocument()
 	d.Name, d.Retention = "nightly", rule
-	return d
+	return prune.Request{Policy: d}
 }
 
 // prune is one run of the function, which has a quarter of an hour.

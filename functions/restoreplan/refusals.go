@@ -43,6 +43,9 @@ func whole(runID string, set []cloud.Source) (instance string, err error) {
 		}
 		switch s.State {
 		case run.Completed:
+			if s.Archived {
+				return refuse("%s is archived: bring it back to the standard tier first, which takes up to 72 hours", s.ID)
+			}
 		case run.Pending:
 			return refuse("%s is still pending", s.ID)
 		default:

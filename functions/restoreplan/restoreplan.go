@@ -73,7 +73,14 @@ func (p *planner) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	set, from, err := asTaken(set)
+	if err != nil {
+		return err
+	}
 	of, err := whole(p.in.RunID, set)
+	if err == nil {
+		err = p.elsewhere(from, of)
+	}
 	if err != nil {
 		return err
 	}

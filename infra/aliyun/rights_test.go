@@ -147,7 +147,7 @@ func TestRightsAreEnough(t *testing.T) {
 		})
 	}
 	for _, name := range functions.FlowNames {
-		if len(used[name]) == 0 {
+		if len(used[name]) == 0 && name != "restore-image" { // which refuses there
 			t.Errorf("%s called nothing, so that this shows nothing of it", name)
 		}
 	}

@@ -80,6 +80,10 @@ func (d *deployment) makeAlarms() error {
 			id: "Orphaned", name: "orphaned", query: ofMetric("MAX", telemetry.SetsOrphaned), period: time.Hour, periods: 1,
 			means: "Sets are kept that nobody can vouch for: judged by no run, with a member missing, or with a failed restore test. `quiesce sets` names them and says why.",
 		},
+		{
+			id: "NotCurated", name: "not-curated", query: count(telemetry.CurationFailed), period: 5 * time.Minute, periods: 1,
+			means: "A set could not be locked, shared, copied, archived or made ready as its policy says. The last Consistent Snapshot Curation Report names it and the reason.",
+		},
 	}
 	for _, of := range sortedKeys(d.queues) {
 		d.alarms = append(d.alarms, alarm{
@@ -106,6 +110,7 @@ var undelivered = map[string]string{
 	"schedules":     "A scheduled start was not delivered within the policy's limit: that run was missed.",
 	"notifications": "Somebody was not told how a run ended.",
 	"retention":     "What a policy no longer keeps could not be deleted: it costs storage until somebody has looked.",
+	"curation":      "Nobody looked after a policy's sets: they are not locked, shared or copied until the next look.",
 	"tests":         "A restore test was not started, or the copies of one that broke off could not be taken away.",
 	"restores":      "Nobody has seen how a restore ended that was stopped, or whose report failed: look at its instance now.",
 	"completions":   "The end of a set was not passed on; its run finds out by polling, later.",

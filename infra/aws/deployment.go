@@ -54,7 +54,7 @@ func newDeployment(app awscdk.App, c config) (*deployment, error) {
 	}
 	for _, make := range []func() error{
 		d.makeBus, d.makeAssets, d.makeFunctions, d.makeMachines, d.makeJanitor, d.makeRestoreJanitor, d.makeCompletions,
-		d.makeNotifications, d.makeSchedules, d.makeRetention, d.makeTests, d.makeAlarms, d.makeDashboard, d.makeOutputs,
+		d.makeNotifications, d.makeSchedules, d.makeRetention, d.makeCuration, d.makeTests, d.makeAlarms, d.makeDashboard, d.makeOutputs,
 	} {
 		if err := make(); err != nil {
 			return nil, err

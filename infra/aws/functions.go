@@ -81,6 +81,7 @@ var purpose = map[string]string{
 	"arrange":         "weighs how a group's phase went and says what comes next",
 	"report":          "counts how a fleet's runs ended",
 	"prune":           "deletes the sets that a policy's retention does not keep",
+	"curate":          "locks, shares, copies and archives sets as their policies say",
 	"restore-plan":    "says what a restore will do, and refuses what cannot be done",
 	"restore-create":  "makes a set's disks beside everything that is there",
 	"restore-image":   "registers the image of a set, and launches an instance of it",

@@ -47,7 +47,8 @@ const (
 )
 
 // conditions are an IAM statement's: operator, key, value. One that names
-// {opt-in-key} makes a statement for every opt-in tag of the deployment.
+// {opt-in-key} makes a statement for every opt-in tag of the deployment; a grant
+// that names {copy-region} makes one for every Region that a policy copies to.
 type conditions map[string]map[string]string
 
 // Conditions that recur.
@@ -167,17 +168,8 @@ var grants = map[string][]grant{
 			when: conditions{"StringLike": {"s3:prefix": fleetPrefix + "*"}},
 		},
 	},
-	"prune": {lookAtSnapshots, label, publish, parkFailures,
-		{
-			sid: "LookForHolds", actions: []string{"ec2:DescribeLockedSnapshots", "ec2:DescribeImages"}, on: []string{"*"}, when: here,
-			why: "EC2's Describe operations know no resources.",
-		},
-		{
-			sid: "LookWhoShares", actions: []string{"ec2:DescribeSnapshotAttribute"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"},
-			when: conditions{"Null": {"aws:ResourceTag/" + cloud.TagRun: "false"}}, why: ownSets,
-		},
-		{sid: "DeleteMarked", actions: []string{"ec2:DeleteSnapshot"}, on: []string{"arn:{partition}:ec2:{region}::snapshot/*"}, when: doomed, why: markedSets},
-	},
+	"prune":  slices.Concat([]grant{publish, parkFailures}, abroad(pruning)),
+	"curate": slices.Concat([]grant{publish, parkFailures}, curating, abroad(copying)),
 	// What it may make it only tries, as a dry run.
 	"restore-plan": slices.Concat([]grant{describe, lookAtSnapshots, lookAtImages, lookWhereToLaunch, askAboutKeys}, seeRuns, makeDisks, registerImages),
 	"restore-image": slices.Concat([]grant{describe, lookAtSnapshots, lookAtImages, useKeys, lendKeys,
@@ -251,7 +243,7 @@ var label = grant{
 var answer = grant{sid: "EndWait", actions: []string{"states:SendTaskSuccess"}, on: []string{"arn:{partition}:states:{region}:{account}:stateMachine:{name}-snapshot"}}
 
 // parkedIn is the queue of each function that events start.
-var parkedIn = map[string]string{"thaw": "janitor", "wake": "completions", "prune": "retention", "verify-clean": "tests", "restore-report": "restores"}
+var parkedIn = map[string]string{"thaw": "janitor", "wake": "completions", "prune": "retention", "curate": "curation", "verify-clean": "tests", "restore-report": "restores"}
 
 // parkFailures lets Lambda put an event that failed for good where a person
 // finds it; Lambda does that under the function's role.
@@ -268,6 +260,14 @@ var everyFunction = []grant{
 
 // add writes the grant into a role.
 func (g grant) add(role awsiam.Role, places map[string]string, optIns []policy.OptIn) {
+	if regions, perRegion := g.perCopy(places); perRegion {
+		for i, region := range regions {
+			one := g
+			one.sid += strconv.Itoa(i + 1)
+			one.add(role, copyTo(places, region), optIns)
+		}
+		return
+	}
 	if !g.perOptIn() {
 		optIns = []policy.OptIn{{}}
 	}
@@ -336,7 +336,11 @@ func (g grant) excuse(role awsiam.Role, d *deployment, step string) {
 		"work": "<" + *d.stack.GetLogicalId(d.work.Node().DefaultChild().(awss3.CfnBucket)) + ".Arn>",
 	}, policy.OptIn{})
 	for _, r := range g.on {
-		if strings.HasSuffix(r, "*") {
+		if strings.HasSuffix(r, "*") && strings.Contains(r, "{copy-region}") {
+			for _, region := range d.copyRegions() {
+				accept(role, "AwsSolutions-IAM5", "Resource::"+fill.Replace(strings.ReplaceAll(r, "{copy-region}", region)), g.why)
+			}
+		} else if strings.HasSuffix(r, "*") {
 			accept(role, "AwsSolutions-IAM5", "Resource::"+fill.Replace(r), g.why)
 		}
 	}
@@ -345,6 +349,7 @@ func (g grant) excuse(role awsiam.Role, d *deployment, step string) {
 // places resolves the {names} of a function's grants.
 func (d *deployment) places(step string) map[string]string {
 	p := map[string]string{
+		copyRegions: strings.Join(d.copyRegions(), " "),
 		"partition": *d.stack.Partition(), "region": *d.stack.Region(), "account": *d.stack.Account(),
 		"bus": *d.bus.EventBusArn(), "document": *d.document.Ref(), "shadow": *d.shadow.Ref(), "log": d.logs[step],
 		"work": *d.work.BucketArn(), "name": d.name,

@@ -33,6 +33,14 @@ var besides = map[string]map[string]string{
 	"thaw":         {"sqs:SendMessage": "Lambda parks an event that thaw failed on, under its role"},
 	"prune":        {"sqs:SendMessage": "Lambda parks an event that prune failed on, under its role"},
 	"verify-clean": {"sqs:SendMessage": "Lambda parks an event that verify-clean failed on, under its role"},
+	"curate": {
+		"sqs:SendMessage":                     "Lambda parks an event that curate failed on, under its role",
+		"kms:CreateGrant":                     "EBS encrypts a copy under the caller's rights, as for the next four",
+		"kms:Decrypt":                         "EBS reads an encrypted set for the copy",
+		"kms:GenerateDataKeyWithoutPlaintext": "EBS makes the copy's own data key",
+		"kms:ReEncryptFrom":                   "EBS goes over from the set's key",
+		"kms:ReEncryptTo":                     "EBS goes over to the copy's key",
+	},
 	"restore-create": {
 		"kms:Decrypt":       "EC2 reads the snapshot's data key with it, in this role's name",
 		"kms:ReEncryptFrom": "EC2 makes the disk's data key of the snapshot's",

@@ -18,11 +18,14 @@ const (
 	region = "eu-central-1"
 	number = "123456789012"
 	bucket = "work"
+
+	copyRegion = "eu-west-1" // that policies copy to
 )
 
 var there = map[string]string{
 	"partition": "aws", "region": region, "account": number, "name": "quiesce", "document": "quiesce-helper", "shadow": "quiesce-shadow",
 	"bus": "arn:aws:events:" + region + ":" + number + ":event-bus/default", "work": "arn:aws:s3:::" + bucket,
+	"copy-region":  copyRegion,
 	"helper-amd64": "arn:aws:s3:::" + bucket + "/helper", "helper-arm64": "arn:aws:s3:::" + bucket + "/helper-arm64",
 }
 
@@ -124,7 +127,7 @@ func (g guard) asks(r *http.Request, body []byte) []ask {
 		return g.asksJSON(target, body)
 	}
 	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
-		return g.asksEC2(form)
+		return g.asksEC2(form, signedFor(r))
 	}
 	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if !strings.HasPrefix(r.URL.Path, "/"+bucket) { // the bucket is in the host's name
@@ -179,8 +182,17 @@ func (g guard) asksJSON(target string, body []byte) (list []ask) {
 	return list
 }
 
-func (g guard) asksEC2(form url.Values) []ask {
-	const snapshots = "arn:aws:ec2:" + region + "::snapshot/"
+// signedFor is the Region that a request is for.
+func signedFor(r *http.Request) string {
+	scope := strings.Split(r.Header.Get("Authorization"), "/")
+	if len(scope) < 4 {
+		return region
+	}
+	return scope[2]
+}
+
+func (g guard) asksEC2(form url.Values, region string) []ask {
+	snapshots := "arn:aws:ec2:" + region + "::snapshot/"
 	name := "ec2:" + form.Get("Action")
 	requested := map[string]string{}
 	for _, prefix := range []string{"TagSpecification.1.", ""} {
@@ -200,7 +212,19 @@ func (g guard) asksEC2(form url.Values) []ask {
 			{name, snapshots + "new", asked},
 			{"ec2:CreateTags", snapshots + "new", tagging},
 		}
-	case "ec2:DeleteSnapshot", "ec2:DescribeSnapshotAttribute":
+	case "ec2:CopySnapshot":
+		tagging := g.prefixed("aws:RequestTag/", requested)
+		tagging["ec2:CreateAction"] = "CopySnapshot"
+		source := form.Get("SourceSnapshotId")
+		return []ask{
+			{name, "arn:aws:ec2:" + form.Get("SourceRegion") + "::snapshot/" + source, g.prefixed("aws:ResourceTag/", g.tags(source))},
+			{name, snapshots + "new", asked},
+			{"ec2:CreateTags", snapshots + "new", tagging},
+		}
+	case "ec2:EnableFastSnapshotRestores", "ec2:DisableFastSnapshotRestores":
+		id := form.Get("SourceSnapshotId.1")
+		return []ask{{name, snapshots + id, g.prefixed("aws:ResourceTag/", g.tags(id))}}
+	case "ec2:DeleteSnapshot", "ec2:DescribeSnapshotAttribute", "ec2:LockSnapshot", "ec2:ModifySnapshotAttribute", "ec2:ModifySnapshotTier":
 		id := form.Get("SnapshotId")
 		return []ask{{name, snapshots + id, g.prefixed("aws:ResourceTag/", g.tags(id))}}
 	case "ec2:CreateVolume":

@@ -250,6 +250,16 @@ func TestWhatNobodyMayDo(t *testing.T) {
 		{"prune", ask{"ec2:DescribeSnapshotAttribute", snapshot, nil}, false},
 		{"prune", ask{"ec2:DeleteVolume", "any", nil}, false},
 		{"tag", ask{"ec2:DeleteSnapshot", snapshot, doomedTags("r", "x")}, false},
+		{"prune", ask{"ec2:DeleteSnapshot", "arn:aws:ec2:" + copyRegion + "::snapshot/snap-1", doomedTags("r", "x")}, true},
+		{"prune", ask{"ec2:DeleteSnapshot", "arn:aws:ec2:us-east-1::snapshot/snap-1", doomedTags("r", "x")}, false},
+		{"curate", ask{"ec2:DeleteSnapshot", snapshot, doomedTags("r", "x")}, false},
+		{"curate", ask{"ec2:UnlockSnapshot", snapshot, doomedTags("r", "")}, false},
+		{"curate", ask{"ec2:ModifySnapshotAttribute", snapshot, doomedTags("r", "")}, true},
+		{"curate", ask{"ec2:ModifySnapshotAttribute", snapshot, nil}, false},
+		{"curate", ask{"ec2:ModifySnapshotAttribute", snapshot, map[string]string{"aws:ResourceTag/quiesce:run": "r", "ec2:Add/group": "all"}}, false},
+		{"curate", ask{"ec2:CopySnapshot", "arn:aws:ec2:us-east-1::snapshot/new", map[string]string{"aws:RequestTag/quiesce:run": "r", "aws:RequestTag/quiesce:copy-of": "x"}}, false},
+		{"curate", ask{"kms:Decrypt", "arn:aws:kms:" + region + ":" + number + ":key/1", nil}, false},
+		{"tag", ask{"ec2:ModifySnapshotAttribute", snapshot, doomedTags("r", "")}, false},
 		{"precheck", ask{"ec2:DescribeInstances", "any", map[string]string{"aws:RequestedRegion": "us-east-1"}}, false},
 	} {
 		if got := allows(grants[c.step], []policy.OptIn{policy.Default().OptIn}, c.ask); got != c.allow {

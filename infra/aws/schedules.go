@@ -96,9 +96,9 @@ func (d *deployment) starts(s clocked) {
 }
 
 // fleetInput is the policy that a fleet is started with, but for when it starts,
-// who is written to and what is kept.
+// who is written to, what is kept and what else becomes of a set.
 func fleetInput(p policy.Document) (input map[string]any, err error) {
-	p.Schema, p.Schedules, p.Notification, p.Retention, p.RestoreTest = "", nil, nil, policy.Retention{}, policy.RestoreTest{}
+	p.Schema, p.Schedules, p.Notification, p.Retention, p.RestoreTest, p.Curation = "", nil, nil, policy.Retention{}, policy.RestoreTest{}, policy.Curation{}
 	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, err

@@ -122,6 +122,8 @@ targets: {instanceIds: [i-0abc12345678def90]}
 schedules: [{expression: cron(0 4 1 * ? *)}]
 retention: {within: 2y, monthly: 24, timezone: Europe/Berlin}
 restoreTest: {instance: i-0fed98765432cba10, check: /opt/check, schedule: {expression: cron(0 5 2 * ? *)}, costLimit: 1.5, pricePerGiBMonth: 0.0952}
+copies: [{region: eu-west-1, retention: {monthly: 12}}, {region: us-east-1}]
+lock: {mode: governance, days: 30}
 `,
 }
 

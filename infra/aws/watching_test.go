@@ -31,7 +31,7 @@ func fixtures(t *testing.T) map[string][]byte {
 var metrics = []string{
 	telemetry.StepDuration, telemetry.StepFailed, telemetry.FrozenWindow, telemetry.ApplicationPause,
 	telemetry.SetCompleted, telemetry.SetDegraded, telemetry.SetFailed, telemetry.AutoThawed, telemetry.ThawFailed,
-	telemetry.PreScriptFailed, telemetry.PostScriptFailed, telemetry.SetsOrphaned,
+	telemetry.PreScriptFailed, telemetry.PostScriptFailed, telemetry.SetsOrphaned, telemetry.CurationFailed,
 	telemetry.RestoreTestSuccessful, telemetry.RestoreTestFailed, telemetry.RestoreTestTimedOut, telemetry.RestoreTestNotDone,
 	telemetry.RestoreTestRecovery, telemetry.RestoreTestLeft,
 	telemetry.RestoreDirty,
@@ -49,7 +49,7 @@ func TestAlarmsSayWhatTheyMean(t *testing.T) {
 			t.Errorf("%s: wakes nobody, or guesses what no data means", id)
 		}
 	}
-	for _, want := range []string{"thaw-failed", "degraded", "failed", "frozen-too-long", "auto-thawed", "janitor-undelivered", "completions-undelivered", "retention-undelivered", "orphaned", "notifications-undelivered", "restore-dirty", "restores-undelivered"} {
+	for _, want := range []string{"thaw-failed", "degraded", "failed", "frozen-too-long", "auto-thawed", "janitor-undelivered", "completions-undelivered", "retention-undelivered", "curation-undelivered", "orphaned", "not-curated", "notifications-undelivered", "restore-dirty", "restores-undelivered"} {
 		if _, ok := names[want]; !ok {
 			t.Errorf("there is no alarm %s", want)
 		}

@@ -61,7 +61,7 @@ func (c *Cloud) authenticate(call *wire.Call, protocol wire.Protocol) error {
 	if problem != "" {
 		return protocol.Signature[problem]
 	}
-	if s.Service != call.Service || s.Region != c.cfg.Region {
+	if s.Service != call.Service || s.Region != call.Region {
 		return protocol.Signature[wire.BadScope]
 	}
 	c.mu.Lock()

@@ -28,6 +28,7 @@ import (
 type Config struct {
 	Region  string     // default eu-central-1
 	Account string     // default 123456789012
+	Regions []string   // besides, of EC2 and KMS alone; what is copied goes there
 	Seed    uint64     // of every id that is made
 	Keys    uint64     // of the access keys that are issued; 0 takes Seed
 	Signing *wire.Keys // derived before, of accounts with the same access keys; nil: none
@@ -71,6 +72,8 @@ type Cloud struct {
 	KMS    *kms.KMS
 	States *states.States // nil without an engine
 
+	elsewhere map[string]*ec2.EC2 // by Region, without the home one
+
 	cfg      Config
 	services map[string]wire.Service
 	buckets  wire.Buckets
@@ -108,7 +111,7 @@ func New(cfg Config) *Cloud {
 	e.Publish = func(detailType string, resources []string, detail any) {
 		c.Bus.Emit("aws.ec2", detailType, resources, detail)
 	}
-	c.EC2 = ec2.New(e)
+	c.settle(e)
 
 	s := cfg.SSM
 	s.Region, s.Account, s.NewID, s.State = cfg.Region, cfg.Account, c.uuid, c.EC2.State
@@ -153,6 +156,9 @@ func (c *Cloud) Rent(ctx context.Context, i ec2.Instance, m instance.Machine, vo
 // Close ends what still runs: commands are killed, nothing completes any more.
 func (c *Cloud) Close() {
 	c.EC2.Close()
+	for _, other := range c.elsewhere {
+		other.Close()
+	}
 	c.SSM.Close()
 	c.Bus.Close()
 }

@@ -25,7 +25,7 @@ var partial = map[string]bool{"DescribeSnapshots": true, "GetCommandInvocation":
 func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.Reply, error) {
 	call := &wire.Call{ID: c.uuid(), At: time.Now(), Body: body, HTTP: r, Step: fault.StepOf(ctx)}
 	c.route(call)
-	service := c.services[call.Service]
+	service := c.service(call)
 	if service == nil {
 		return wire.AWSJSON.Refuse(wire.Bad("UnknownOperationException", "no service here answers to %s", call.Action), call.ID), nil
 	}
@@ -81,6 +81,7 @@ func (c *Cloud) admit(call *wire.Call, service wire.Service) error {
 // route finds the service and the action of a request as the endpoints do.
 func (c *Cloud) route(call *wire.Call) {
 	r := call.HTTP
+	call.Region = c.reached(r)
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		prefix, action, _ := strings.Cut(target, ".")
 		call.Service, call.Action = targets[prefix], action

@@ -41,6 +41,7 @@ type Stock struct {
 // Stored is a snapshot as it is kept.
 type Stored struct {
 	TaggedSnapshot
-	SizeGiB  int64 // of its volume
-	Archived bool  // somebody has put it where it must be brought back from first
+	SizeGiB  int64  // of its volume
+	Archived bool   // somebody has put it where it must be brought back from first
+	Key      string // that it is encrypted with; empty: it is not
 }

@@ -144,6 +144,7 @@ type Source struct {
 	StartedAt time.Time
 	SizeGiB   int32
 	Key       string // that it is encrypted with; empty: it is not
+	Archived  bool   // nothing can be made of it before it is brought back
 	Tags      map[string]string
 }
 

@@ -40,6 +40,9 @@ const (
 	SnapshotFailed         Code = "SnapshotFailed"
 	SnapshotTimedOut       Code = "SnapshotTimedOut"
 	SnapshotQuotaExceeded  Code = "SnapshotQuotaExceeded"
+	CopyLimitReached       Code = "CopyLimitReached"
+	CopyFailed             Code = "CopyFailed"
+	ShareRefused           Code = "ShareRefused"
 	ThawFailed             Code = "ThawFailed"
 	PluginRefused          Code = "PluginRefused"
 	PluginFailed           Code = "PluginFailed"
@@ -105,6 +108,9 @@ var table = map[Code]entry{
 	SnapshotOutcomeUnknown: {true, "Nothing yet: the run's tag is looked up before any other attempt."},
 	SnapshotFailed:         {false, "Start a new run; the failed set is not restorable."},
 	SnapshotTimedOut:       {false, "Look at the snapshots in the console; the set may still complete."},
+	CopyLimitReached:       {true, "Nothing: the copy is begun when others into that Region are done."},
+	CopyFailed:             {true, "See in that Region whether the key is there and may be used; the copy is tried again."},
+	ShareRefused:           {false, "Encrypt the instance's volumes with a key of your own, and let the other accounts use it; what AWS's own key encrypts cannot be shared."},
 	ThawFailed:             {true, "Look at the instance now: `quiesce-guest thaw`, else `fsfreeze -u`, else SysRq-j."},
 	SnapshotQuotaExceeded:  {false, "Delete snapshots that are no longer needed, or ask for a higher quota."},
 	PluginRefused:          {false, "Check the instance against what the plug-in needs: ESSD disks without multi-attach, its system's version, a way to the ECS API."},

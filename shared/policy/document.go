@@ -31,6 +31,7 @@ type Fleet struct {
 	Notification       []Notification `json:"notification,omitempty"` // empty: nobody is written to; events and metrics are published all the same
 	Retention          Retention      `json:"retention,omitzero"`     // empty: every set is kept
 	RestoreTest        RestoreTest    `json:"restoreTest,omitzero"`   // empty: no set is tested
+	Curation
 }
 
 // Targets finds instances by id or by tag: each one that either finds is a

@@ -41,7 +41,8 @@ func (d Document) complaints(now time.Time) complaints {
 	c.within("startLateMinutes", d.StartLateMinutes, 1, 1440)
 	c.group(d)
 	c.notification(d.Notification)
-	c.retention(d.Retention, now)
+	c.retention("retention", d.Retention, now)
+	c.curation(d, now)
 	c.restoreTest(d.RestoreTest, now)
 	return c
 }

@@ -80,6 +80,16 @@ func ReadAt(name string, text []byte, now time.Time) (Document, error) {
 	if r.places["restoreTest"] != nil && d.RestoreTest.IsZero() {
 		complaints.add("restoreTest.instance", onNoInstance) // the same
 	}
+	for i, one := range d.Copies {
+		if at := fmt.Sprintf("copies[%d].retention", i); r.places[at] != nil && one.Retention == (Retention{}) {
+			complaints.add(at, keepsNothing)
+		}
+	}
+	for at, empty := range map[string]bool{"share": d.Share.IsZero(), "archive": d.Archive == (Archive{}), "fastRestore": d.FastRestore.IsZero(), "lock": d.Lock == (Lock{})} {
+		if r.places[at] != nil && empty {
+			complaints.add(at, "says nothing")
+		}
+	}
 	for _, f := range complaints {
 		if !r.spoiled(f.Field) {
 			r.refuse(r.place(f.Field), f.Field, "%s", f.Message)

@@ -57,23 +57,23 @@ const maxKept = 1000
 var oldest = Age{Years: 100}
 
 // retention checks what is kept.
-func (c *complaints) retention(r Retention, now time.Time) {
+func (c *complaints) retention(at string, r Retention, now time.Time) {
 	for _, n := range []struct {
 		field string
 		got   int
 	}{
 		{"last", r.Last}, {"hourly", r.Hourly}, {"daily", r.Daily}, {"weekly", r.Weekly}, {"monthly", r.Monthly}, {"yearly", r.Yearly},
 	} {
-		c.within("retention."+n.field, n.got, 0, maxKept)
+		c.within(at+"."+n.field, n.got, 0, maxKept)
 	}
 	if r.Within.Before(now).Before(oldest.Before(now)) {
-		c.add("retention.within", "wants at most %s, got %s", oldest, r.Within)
+		c.add(at+".within", "wants at most %s, got %s", oldest, r.Within)
 	}
 	if _, err := r.Zone(); err != nil {
-		c.add("retention.timezone", "%v", err)
+		c.add(at+".timezone", "%v", err)
 	}
 	if r.IsZero() && r.Timezone != "" {
-		c.add("retention", keepsNothing)
+		c.add(at, keepsNothing)
 	}
 }
 

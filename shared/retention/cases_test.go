@@ -67,5 +67,13 @@ var cases = []struct {
 	{"a deletion that has begun of what is now the only good one", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-17T02:00:00Z application marked\n2026-11-18T02:00:00Z application marked\n2026-11-20T02:00:00Z crash error"},
 	{"a deletion that has begun of what is locked since", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-18T02:00:00Z application marked torn held=locked\n2026-11-20T02:00:00Z application"},
 	{"a deletion that has begun under a policy that has no retention any more", "2026-11-20T12:00:00Z", policy.Retention{}, "2026-11-18T02:00:00Z application marked\n2026-11-19T02:00:00Z application marked torn\n2026-11-20T02:00:00Z application"},
+	{"copies", "2026-11-20T12:00:00Z", policy.Retention{Last: 2}, "2026-11-17T02:00:00Z application copied=1h\n2026-11-18T02:00:00Z application copied=1h\n2026-11-19T02:00:00Z application copied=1h"},
+	{"a copy of a moment ago that is not whole", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-19T02:00:00Z application copied=1h\n2026-11-20T02:00:00Z crash unjudged torn copied=9h"},
+	{"a copy that waits for its verdict", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-18T02:00:00Z application copied=1h\n2026-11-19T02:00:00Z crash unjudged copied=30h"},
+	{"a copy that nothing finishes", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-17T02:00:00Z application copied=1h\n2026-11-18T02:00:00Z crash unjudged torn copied=1h"},
+	{"an old set that was copied just now", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-10-01T02:00:00Z crash unjudged torn copied=1209h\n2026-11-19T02:00:00Z application copied=1h"},
+	{"a copy that failed, today and long ago", "2026-11-20T12:00:00Z", policy.Retention{Last: 1}, "2026-11-16T02:00:00Z crash error copied=1h\n2026-11-17T02:00:00Z crash error copied=80h\n2026-11-18T02:00:00Z application copied=1h"},
+	{"second copies, today's and an older one", "2026-11-20T12:00:00Z", policy.Retention{Last: 9}, "2026-11-18T02:00:00Z application copied=1h\n2026-11-18T02:00:00Z application spare copied=3h\n2026-11-20T02:00:00Z application spare copied=3h\n2026-11-20T02:00:00Z application copied=1h"},
+	{"the last good copy stays", "2026-11-20T12:00:00Z", policy.Retention{Within: policy.Age{Days: 1}}, "2026-10-01T02:00:00Z application copied=1h\n2026-10-02T02:00:00Z application copied=1h\n2026-10-03T02:00:00Z application torn copied=1h"},
 	{"in no order", "2026-11-20T12:00:00Z", policy.Retention{Last: 2}, "2026-11-19T02:00:00Z application\n2026-11-17T02:00:00Z application\n2026-11-20T02:00:00Z application\n2026-11-18T02:00:00Z application"},
 }

@@ -12,14 +12,15 @@ type period struct {
 	name  string // as an explanation has it: daily 2026-11-04
 	count func(policy.Retention) int
 	label func(time.Time) string
+	rare  bool // longer than anybody waits for what is in the archive
 }
 
 var periods = []period{
-	{"hourly", func(r policy.Retention) int { return r.Hourly }, hour},
-	{"daily", func(r policy.Retention) int { return r.Daily }, func(t time.Time) string { return t.Format(time.DateOnly) }},
-	{"weekly", func(r policy.Retention) int { return r.Weekly }, week},
-	{"monthly", func(r policy.Retention) int { return r.Monthly }, func(t time.Time) string { return t.Format("2006-01") }},
-	{"yearly", func(r policy.Retention) int { return r.Yearly }, func(t time.Time) string { return t.Format("2006") }},
+	{"hourly", func(r policy.Retention) int { return r.Hourly }, hour, false},
+	{"daily", func(r policy.Retention) int { return r.Daily }, func(t time.Time) string { return t.Format(time.DateOnly) }, false},
+	{"weekly", func(r policy.Retention) int { return r.Weekly }, week, false},
+	{"monthly", func(r policy.Retention) int { return r.Monthly }, func(t time.Time) string { return t.Format("2006-01") }, true},
+	{"yearly", func(r policy.Retention) int { return r.Yearly }, func(t time.Time) string { return t.Format("2006") }, true},
 }
 
 // hour carries the offset: an hour that a clock goes through twice is two.
@@ -60,6 +61,9 @@ func (j *judge) period(p period, n int, good []*Decision) {
 			}
 		}
 		best.keep("%s %s", p.name, label)
+		if p.rare {
+			best.Rare++
+		}
 		for _, d := range of[label] {
 			if d != best {
 				d.pass("%s %s has %s", p.name, label, best.RunID)

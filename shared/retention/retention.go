@@ -27,9 +27,18 @@ type Set struct {
 	Members     int  // that exist
 	Expected    int  // that the call made; 0: not known
 	Test        Test
-	Held        []string // what else speaks against deleting it: a lock, an image, another account
-	Foreign     bool     // it does not carry Quiesce's tags
-	Marked      int      // of its members, as being deleted: from the first on it is no set any more
+	Held        []string  // what else speaks against deleting it: a lock, an image, another account
+	Foreign     bool      // it does not carry Quiesce's tags
+	Marked      int       // of its members, as being deleted: from the first on it is no set any more
+	From        string    // Region of which it is a copy; empty: it was taken here
+	Since       time.Time // of a copy: when the last of it was begun
+	Spare       bool      // copies that are there a second time, by an answer that got lost
+
+	// What was done with it besides, as its tags have it.
+	CopiedTo    []string  // Regions that had all of it
+	LockedUntil time.Time // zero: it was not locked by Quiesce
+	SharedSince time.Time // zero: it is not shared, or not any more
+	ArchivedAt  time.Time // zero: it was not archived by Quiesce
 
 	// For whoever shows or deletes it.
 	IDs      []string
@@ -54,7 +63,7 @@ func (s Set) Good() bool { return s.Marked == 0 && s.restorable() }
 
 // restorable reports a set whose members would make a good one.
 func (s Set) restorable() bool {
-	return !s.Foreign && s.Judged && s.Consistency.Rank() > 0 && s.State == run.Completed && s.whole() && s.Test != TestFailed
+	return !s.Foreign && !s.Spare && s.Judged && s.Consistency.Rank() > 0 && s.State == run.Completed && s.whole() && s.Test != TestFailed
 }
 
 func (s Set) whole() bool { return s.Expected == 0 || s.Members >= s.Expected }
@@ -66,6 +75,10 @@ type Decision struct {
 	Keep   bool
 	Orphan bool // a person must look at it, and nothing here deletes it
 	Why    []string
+
+	// Rare is how many of the reasons are a month's or a year's: where it is all
+	// of them, nobody will want the set soon.
+	Rare int
 
 	passed []string // by which rules it is not kept
 }
@@ -212,12 +225,19 @@ func (j *judge) beyond(d *Decision) {
 		d.keep("%s", held)
 	}
 	age := j.now.Sub(d.TakenAt)
+	if d.From != "" {
+		age = j.now.Sub(d.Since)
+	}
 	switch {
 	case d.Foreign:
 		d.keep("not Quiesce's")
 	case d.Marked > 0 && !j.rule.IsZero():
 		d.Orphan = d.Orphan || d.Keep
 		d.Why = append(d.Why, "its deletion has begun")
+	case d.Spare && age < grace:
+		d.keep("a second copy, less than a day old")
+	case d.Spare:
+		d.Why = append(d.Why, "a second copy of what is there")
 	case d.Test == Running:
 		d.keep("under test")
 	case d.Test == TestFailed:
@@ -231,6 +251,11 @@ func (j *judge) beyond(d *Decision) {
 		d.keep("failed less than a day ago")
 	case d.State == run.Failed:
 		d.Why = append(d.Why, "it failed and cannot be restored")
+	case d.From != "" && !(d.whole() && d.Judged) && age < grace:
+		d.keep("no set yet: %d of %d members are copied", d.Members, d.Expected)
+	case d.From != "" && !(d.whole() && d.Judged):
+		d.Orphan = true
+		d.keep("%d of %d members are copied, and for a day nothing was added: look why", d.Members, d.Expected)
 	case !d.Judged && age < grace:
 		d.keep("its run may not have judged it yet")
 	case !d.Judged || d.Consistency.Rank() == 0:

@@ -48,6 +48,14 @@ func sets(t *testing.T, text string) (list []Set) {
 				s.Held = append(s.Held, strings.ReplaceAll(value, "_", " "))
 			case "marked":
 				s.Marked = 1
+			case "copied": // so long after it was taken
+				after, err := time.ParseDuration(value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.From, s.Since = "eu-central-1", at.Add(after)
+			case "spare":
+				s.Spare = true
 			case "on":
 				s.InstanceID = value
 			case "policy":

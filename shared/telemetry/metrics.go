@@ -36,6 +36,9 @@ const (
 	SetsKept           = "SetsKept"
 	SetsDeleted        = "SetsDeleted"
 	SetsOrphaned       = "SetsOrphaned"
+	SetsCopied         = "SetsCopied"
+	CopiesWaiting      = "CopiesWaiting"
+	CurationFailed     = "CurationFailed"
 
 	RestoreTestSuccessful = "RestoreTestSuccessful"
 	RestoreTestFailed     = "RestoreTestFailed"

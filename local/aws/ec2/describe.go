@@ -39,12 +39,15 @@ func (e *EC2) renderSnapshot(s *snapshot, info bool) xmlSnapshot {
 		x.State = state
 		return x
 	}
-	x.Status, x.Tier, x.Key = state, "standard", s.key
+	x.Status, x.Tier, x.Key = state, s.tier(now), s.key
 	switch state {
 	case completed:
 		x.Completed = wire.Time(s.done)
 	case failed:
 		x.Message = "Another snapshot of the set is in status error"
+		if s.copy {
+			x.Message = "Given key ID is not accessible"
+		}
 	}
 	return x
 }
@@ -88,7 +91,7 @@ func (e *EC2) describeSnapshots(_ context.Context, c *wire.Call, q query) (any, 
 			"description":  {s.description},
 			"start-time":   {wire.Time(s.started)},
 			"encrypted":    {strconv.FormatBool(s.key != "")},
-			"storage-tier": {"standard"},
+			"storage-tier": {s.tier(now)},
 		}, s.tags)
 		if err != nil {
 			return nil, err

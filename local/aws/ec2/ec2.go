@@ -48,6 +48,19 @@ type Config struct {
 	Turning time.Duration
 	// Registering is how long a new image is pending; default 1 s, negative none.
 	Registering time.Duration
+	// Copying is how long a copy is pending; default 2 min. Archiving is how long
+	// a snapshot is on its way to the archive tier; default 1 h.
+	Copying, Archiving time.Duration
+	// Elsewhere is the account's EC2 in another Region, nil for none; without it
+	// there is no other.
+	Elsewhere func(region string) *EC2
+	// ManagedKey is the Region's key that AWS itself manages for EBS. Key tells
+	// whether a key of this Region is there; without it every one is.
+	ManagedKey string
+	Key        func(arn string) bool
+	// Presigned tells whether an address asks for the copy of a snapshot of a
+	// Region to another, signed by the account; without it all are taken as good.
+	Presigned func(region, address, snapshot, to string) bool
 	// Stopped and Started hear of an instance's state before it is told to
 	// anybody else; nil is allowed.
 	Stopped, Started func(instance string)
@@ -78,6 +91,17 @@ func New(cfg Config) *EC2 {
 	cfg.Attaching = otherwise(cfg.Attaching, time.Second)
 	cfg.Registering = otherwise(cfg.Registering, time.Second)
 	cfg.Turning = otherwise(cfg.Turning, 5*time.Second)
+	cfg.Copying = otherwise(cfg.Copying, 2*time.Minute)
+	cfg.Archiving = otherwise(cfg.Archiving, time.Hour)
+	if cfg.Elsewhere == nil {
+		cfg.Elsewhere = func(string) *EC2 { return nil }
+	}
+	if cfg.Key == nil {
+		cfg.Key = func(string) bool { return true }
+	}
+	if cfg.Presigned == nil {
+		cfg.Presigned = func(string, string, string, string) bool { return true }
+	}
 	if cfg.Publish == nil {
 		cfg.Publish = func(string, []string, any) {}
 	}
@@ -161,7 +185,15 @@ func (e *EC2) Do(ctx context.Context, c *wire.Call) (wire.Reply, error) {
 		"DeleteTags":        e.deleteTags,
 		"DescribeTags":      e.describeTags,
 
+		"CopySnapshot":                 e.copySnapshot,
+		"ModifySnapshotTier":           e.modifySnapshotTier,
+		"DescribeSnapshotTierStatus":   e.describeSnapshotTierStatus,
+		"EnableFastSnapshotRestores":   e.turnFast(true),
+		"DisableFastSnapshotRestores":  e.turnFast(false),
+		"DescribeFastSnapshotRestores": e.describeFastSnapshotRestores,
+
 		"LockSnapshot":              e.lockSnapshot,
+		"UnlockSnapshot":            e.unlockSnapshot,
 		"DescribeLockedSnapshots":   e.describeLockedSnapshots,
 		"ModifySnapshotAttribute":   e.modifySnapshotAttribute,
 		"DescribeSnapshotAttribute": e.describeSnapshotAttribute,

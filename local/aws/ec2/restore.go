@@ -54,6 +54,9 @@ func (e *EC2) createVolume(ctx context.Context, c *wire.Call, q query) (any, err
 		if err == nil && s.state(time.Now()) != completed {
 			err = wire.Bad("IncorrectState", "Snapshot is in invalid state - %s", s.state(time.Now()))
 		}
+		if err == nil && s.archived(time.Now()) {
+			err = wire.Bad("IncorrectState", "The snapshot %s is archived.", s.id)
+		}
 		if err == nil && size != 0 && int64(size) < s.gib {
 			err = wire.Bad("InvalidParameterValue", "The size of a volume can only be increased, not decreased: %d", size)
 		}
@@ -68,7 +71,9 @@ func (e *EC2) createVolume(ctx context.Context, c *wire.Call, q query) (any, err
 		v.Hollow, v.Key = s.hollow, s.key
 		// EC2 asks for the key after it has answered.
 		v.locked = v.Key != "" && !e.cfg.Usable(v.Key, c.Role)
-		from = v.snapshot
+		if s.data != nil {
+			from = s.data.id
+		}
 	}
 	e.volumes[v.ID] = v
 	e.mu.Unlock()

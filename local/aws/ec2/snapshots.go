@@ -21,7 +21,6 @@ type snapshot struct {
 	id, volume  string
 	bytes, gib  int64
 	hollow      bool
-	key         string // of the volume
 	platform    string // of the instance whose root it was
 	description string
 	tags        map[string]string
@@ -32,6 +31,12 @@ type snapshot struct {
 	timer       *time.Timer
 	lock        *lock
 	shared      []string // accounts, or "all"
+	key         string   // that it is encrypted with; empty: it is not
+	data        *content // in the storage below; nil for a hollow one
+	archive     *archive
+	fast        map[string]fast // by zone
+	copy        bool
+	of          string // its source's ARN
 }
 
 func (s *snapshot) state(now time.Time) string {
@@ -185,6 +190,10 @@ func (e *EC2) reserve(volumes []*volume, description string, tags map[string]str
 			id: e.id("snap-"), volume: v.ID, bytes: v.Bytes, gib: v.gib(), hollow: v.Hollow, key: v.Key, description: description,
 			tags: make(map[string]string), started: now, done: now.Add(e.cfg.Completion), fails: fails,
 		}
+		if !s.hollow {
+			s.data = &content{id: s.id}
+			s.data.held.Store(1)
+		}
 		if copyTags {
 			maps.Copy(s.tags, v.Tags)
 		}
@@ -283,8 +292,8 @@ func (e *EC2) deleteSnapshot(ctx context.Context, _ *wire.Call, q query) (any, e
 	}
 	e.forget(s.id)
 	e.mu.Unlock()
-	if !s.hollow {
-		if err := e.cfg.Disks.DeleteSnapshot(context.WithoutCancel(ctx), s.id); err != nil {
+	if s.data != nil && s.data.held.Add(-1) == 0 {
+		if err := e.cfg.Disks.DeleteSnapshot(context.WithoutCancel(ctx), s.data.id); err != nil {
 			return nil, err
 		}
 	}

@@ -14,16 +14,17 @@ import (
 // Key is a key as its owner makes it.
 type Key struct {
 	ID      string
+	Region  string   // where it works; default the home one
 	State   string   // Enabled (default), Disabled, PendingDeletion, ...
 	Managed bool     // by AWS: everybody of the account uses it, and only through a service
 	Service bool     // so does its own policy say, though it is not AWS's
 	Denied  []string // roles that its policy does not let use it
 }
 
-// Config is the account's KMS in one Region.
+// Config is the account's KMS. Region is the home one.
 type Config struct{ Region, Account string }
 
-// KMS is the emulated service.
+// KMS is the account's keys in all its Regions, each of which knows its own.
 type KMS struct {
 	cfg Config
 
@@ -31,7 +32,7 @@ type KMS struct {
 	keys map[string]Key // by ARN
 }
 
-// New makes a KMS without keys.
+// New makes a KMS that knows no keys but those of AWS, which every Region has.
 func New(cfg Config) *KMS { return &KMS{cfg: cfg, keys: map[string]Key{}} }
 
 // AddKey makes a key, or changes the one of the same id, and returns its ARN.
@@ -41,16 +42,49 @@ func (k *KMS) AddKey(key Key) string {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	arn := "arn:aws:kms:" + k.cfg.Region + ":" + k.cfg.Account + ":key/" + key.ID
+	if key.Region == "" {
+		key.Region = k.cfg.Region
+	}
+	arn := k.arn(key.Region, key.ID)
 	k.keys[arn] = key
 	return arn
 }
 
-// Usable tells whether a service may use the key on behalf of a role.
-func (k *KMS) Usable(arn, role string) bool {
+func (k *KMS) arn(region, id string) string {
+	return "arn:aws:kms:" + region + ":" + k.cfg.Account + ":key/" + id
+}
+
+// ofEBS is the id of the key that AWS manages for EBS.
+const ofEBS = "00000000-0000-4000-8000-00000000ebec"
+
+// Managed is a Region's key that AWS manages for EBS.
+func (k *KMS) Managed(region string) string { return k.arn(region, ofEBS) }
+
+// key is the one of an ARN.
+func (k *KMS) key(arn string) (Key, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	key, known := k.keys[arn]
+	if region := regionOf(arn); !known && arn == k.Managed(region) {
+		return Key{ID: ofEBS, Region: region, State: "Enabled", Managed: true}, true
+	}
+	return key, known
+}
+
+func regionOf(arn string) string {
+	region, _, _ := strings.Cut(strings.TrimPrefix(arn, "arn:aws:kms:"), ":")
+	return region
+}
+
+// Known tells whether there is such a key, in any Region.
+func (k *KMS) Known(arn string) bool {
+	_, known := k.key(arn)
+	return known
+}
+
+// Usable tells whether a service may use the key on behalf of a role.
+func (k *KMS) Usable(arn, role string) bool {
+	key, known := k.key(arn)
 	return known && key.State == "Enabled" && !slices.Contains(key.Denied, role)
 }
 
@@ -81,23 +115,21 @@ func (k *KMS) Do(_ context.Context, c *wire.Call) (wire.Reply, error) {
 	}
 	switch c.Action {
 	case "DescribeKey":
-		return k.describe(in, c.Role)
+		return k.describe(in, c)
 	case "GenerateDataKeyWithoutPlaintext":
-		return k.generate(in, c.Role)
+		return k.generate(in, c)
 	}
 	return wire.Reply{}, wire.Bad("UnknownOperationException", "no operation %s", c.Action)
 }
 
-// find takes a key's id, or its ARN.
-func (k *KMS) find(id string) (arn string, key Key, err error) {
+// find takes the id of a key of a Region, or its ARN.
+func (k *KMS) find(region, id string) (arn string, key Key, err error) {
 	arn = id
 	if !strings.HasPrefix(id, "arn:") {
-		arn = "arn:aws:kms:" + k.cfg.Region + ":" + k.cfg.Account + ":key/" + id
+		arn = k.arn(region, id)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	key, known := k.keys[arn]
-	if !known {
+	key, known := k.key(arn)
+	if !known || key.Region != region {
 		return "", key, wire.Bad("NotFoundException", "Key '%s' does not exist", arn)
 	}
 	return arn, key, nil
@@ -107,13 +139,13 @@ func denied(role, action, arn string) error {
 	return wire.Bad("AccessDeniedException", "User: %s is not authorized to perform: kms:%s on resource: %s because no resource-based policy allows the kms:%s action", role, action, arn, action)
 }
 
-func (k *KMS) describe(in input, role string) (wire.Reply, error) {
-	arn, key, err := k.find(in.KeyId)
+func (k *KMS) describe(in input, c *wire.Call) (wire.Reply, error) {
+	arn, key, err := k.find(c.Region, in.KeyId)
 	switch {
 	case err != nil:
 		return wire.Reply{}, err
-	case slices.Contains(key.Denied, role+"/DescribeKey"):
-		return wire.Reply{}, denied(role, "DescribeKey", arn)
+	case slices.Contains(key.Denied, c.Role+"/DescribeKey"):
+		return wire.Reply{}, denied(c.Role, "DescribeKey", arn)
 	}
 	manager := "CUSTOMER"
 	if key.Managed {
@@ -127,13 +159,13 @@ func (k *KMS) describe(in input, role string) (wire.Reply, error) {
 
 // generate looks at the caller's rights before the key's state, and would make
 // a data key then; every caller here only asks.
-func (k *KMS) generate(in input, role string) (wire.Reply, error) {
-	arn, key, err := k.find(in.KeyId)
+func (k *KMS) generate(in input, c *wire.Call) (wire.Reply, error) {
+	arn, key, err := k.find(c.Region, in.KeyId)
 	switch {
 	case err != nil:
 		return wire.Reply{}, err
-	case key.Managed || key.Service || slices.Contains(key.Denied, role):
-		return wire.Reply{}, denied(role, "GenerateDataKeyWithoutPlaintext", arn)
+	case key.Managed || key.Service || slices.Contains(key.Denied, c.Role):
+		return wire.Reply{}, denied(c.Role, "GenerateDataKeyWithoutPlaintext", arn)
 	case key.State == "Disabled":
 		return wire.Reply{}, wire.Bad("DisabledException", "%s is disabled.", arn)
 	case key.State != "Enabled":

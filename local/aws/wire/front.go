@@ -113,7 +113,7 @@ func (b *Buckets) Admit(c *Call, s Service, unthrottled bool) error {
 		return nil
 	}
 	bucket, limit := s.Limit(c)
-	if limit.Capacity > 0 && !b.Take(c.Service+":"+bucket, limit, c.At) {
+	if limit.Capacity > 0 && !b.Take(c.Region+c.Service+":"+bucket, limit, c.At) {
 		return protocol.Throttled
 	}
 	return nil

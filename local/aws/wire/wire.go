@@ -19,6 +19,7 @@ type Call struct {
 	ID      string // request id
 	Service string // as the credential scope names it: ec2, ssm, events, states, s3
 	Action  string
+	Region  string // that it was sent to; empty where there is one alone
 	Role    string // whose key signed it
 	Step    string // the workflow's step that made it, if known
 	At      time.Time
@@ -50,6 +51,7 @@ type Record struct {
 	Took    time.Duration // to the effect; latency comes on top
 	Service string
 	Action  string
+	Region  string // that it was sent to; empty where there is one alone
 	Role    string
 	Step    string
 	Code    string
@@ -57,7 +59,7 @@ type Record struct {
 
 // Record is what is kept of a call that has had its effect.
 func (c *Call) Record(code string) Record {
-	return Record{c.At, time.Since(c.At), c.Service, c.Action, c.Role, c.Step, code}
+	return Record{c.At, time.Since(c.At), c.Service, c.Action, c.Region, c.Role, c.Step, code}
 }
 
 // Reply is one answer on its way out.

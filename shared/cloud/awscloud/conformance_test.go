@@ -22,6 +22,7 @@ import (
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/local/aws"
 	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/aws/kms"
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/instance"
@@ -37,6 +38,9 @@ const (
 	running = "i-0123456789abcdef0"
 	stopped = "i-0123456789abcdef1"
 	absent  = "i-0123456789abcdef2"
+
+	abroad = "eu-west-1"
+	key    = "arn:aws:kms:" + abroad + ":123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 )
 
 // actions are the operations on AWS's wire, and kinds what they meet there.
@@ -50,6 +54,7 @@ var (
 		cloudtest.FindToken: "GetObject",
 		cloudtest.EndWait:   "SendTaskSuccess",
 		cloudtest.Delete:    "DeleteSnapshot",
+		cloudtest.Copy:      "CopySnapshot",
 
 		cloudtest.ReadDocument: "GetDocument",
 
@@ -76,7 +81,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 	plan := &fault.Plan{}
 	states := engine.New(engine.Config{})
 	t.Cleanup(states.Close)
-	account := aws.New(aws.Config{Disks: storage{}, Faults: plan, Engine: states})
+	account := aws.New(aws.Config{Disks: storage{}, Faults: plan, Engine: states, Regions: []string{abroad}})
 	t.Cleanup(account.Close)
 	agent := &machine{documents: map[string]cloudtest.Script{}, guest: func(context.Context, string, []byte) cloudtest.Answer { return cloudtest.Answer{Stdout: "ok"} }}
 	tags := map[string]string{cloud.TagOptIn: "true", "name": "db"}
@@ -102,8 +107,10 @@ func emulated(t *testing.T) cloudtest.Harness {
 		AssetBucket: "assets", Helpers: map[string]awscloud.Helper{"arm64": {Key: "quiesce-guest", SHA256: sum(helper)}},
 		Document: "Quiesce", DocumentHash: sum(document),
 	})
+	account.KMS.AddKey(kms.Key{Region: abroad, ID: "1234abcd-12ab-34cd-56ef-1234567890ab"})
 	return cloudtest.Harness{
 		Provider: provider, Keeper: provider, Restorer: provider,
+		Curator: provider, Abroad: provider.In(abroad), Key: key, ManagedKey: account.KMS.Managed(abroad),
 		Running: cloudtest.Target{
 			ID: running, Arch: "arm64", Tags: tags, Boot: "vol-0123456789abcdef0", Data: []string{"vol-0123456789abcdef1", "vol-0123456789abcdef2"},
 		},

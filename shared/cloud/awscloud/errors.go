@@ -58,6 +58,7 @@ var codes = map[string]fault.Code{
 	"SnapshotCreationPerVolumeRateExceeded": fault.SnapshotTooSoon,
 	"ConcurrentSnapshotLimitExceeded":       fault.SnapshotTooSoon,
 	"PendingSnapshotLimitExceeded":          fault.SnapshotTooSoon,
+	"ResourceLimitExceeded":                 fault.CopyLimitReached, // by CopySnapshot
 	"SnapshotLimitExceeded":                 fault.SnapshotRefused,
 	"IncorrectState":                        fault.SnapshotRefused,
 	"InvalidSnapshot.NotFound":              fault.SnapshotFailed,
@@ -141,7 +142,7 @@ func refusedSet(err error, sent bool, format string, args ...any) error {
 	case translated == fault.Throttled:
 		code = fault.SnapshotThrottled // by EC2 with status 503, but never after it acted
 	case status == http.StatusRequestTimeout || status < 400 || status >= 500:
-	case translated == fault.SnapshotTooSoon, translated == fault.AccessDenied:
+	case translated == fault.SnapshotTooSoon, translated == fault.CopyLimitReached, translated == fault.AccessDenied:
 		code = translated
 	default:
 		code = fault.SnapshotRefused

@@ -71,7 +71,7 @@ func (p *Provider) Sources(ctx context.Context, runID string) ([]cloud.Source, e
 	for i, s := range found {
 		set[i] = cloud.Source{
 			ID: aws.ToString(s.SnapshotId), VolumeID: aws.ToString(s.VolumeId), State: state(s.State), StartedAt: aws.ToTime(s.StartTime),
-			SizeGiB: aws.ToInt32(s.VolumeSize), Tags: tagMap(s.Tags),
+			SizeGiB: aws.ToInt32(s.VolumeSize), Archived: s.StorageTier == types.StorageTierArchive, Tags: tagMap(s.Tags),
 		}
 		if aws.ToBool(s.Encrypted) {
 			set[i].Key = aws.ToString(s.KmsKeyId)

@@ -46,6 +46,7 @@ func (p *Provider) Stored(ctx context.Context, policy string) (cloud.Stock, erro
 				TaggedSnapshot: cloud.TaggedSnapshot{Snapshot: snapshot(s), Tags: tagMap(s.Tags), StartedAt: aws.ToTime(s.StartTime)},
 				SizeGiB:        int64(aws.ToInt32(s.VolumeSize)),
 				Archived:       s.StorageTier == types.StorageTierArchive,
+				Key:            aws.ToString(s.KmsKeyId),
 			})
 		}
 	}

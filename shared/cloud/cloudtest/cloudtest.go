@@ -20,6 +20,11 @@ type Harness struct {
 	Keeper   cloud.Keeper
 	Restorer cloud.Restorer
 
+	// Curator is of the same Region, Abroad of another. Key is a key of the
+	// account there, ManagedKey the provider's own there.
+	Curator, Abroad cloud.Curator
+	Key, ManagedKey string
+
 	Running Target // its agent answers
 	Stopped string
 	Absent  string // well-formed, but of no instance
@@ -79,6 +84,7 @@ const (
 	FindToken Op = "FindToken"
 	EndWait   Op = "EndWait"
 	Delete    Op = "Delete"
+	Copy      Op = "Copy"
 
 	ReadDocument Op = "ReadDocument"
 
@@ -142,7 +148,7 @@ type test struct {
 // Run runs the suite. Each test has a bubble of virtual time of its own, in
 // which harness is called: what it starts must end by its t.Cleanup.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
-	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper, restorer, resetter} {
+	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper, curator, restorer, resetter} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { test.do(t, harness(t)) })
