@@ -15,7 +15,8 @@ run: deps build ## Take, restore and check a snapshot on this machine.
 	bin/quiesce run $(ARGS)
 
 test: deps check lint-infra simulation-test ## Vet, lint and run every test, the real ones on loop devices included.
-	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname -- -race -timeout 12m $$($(GO) list ./... | grep -v /infra/)
+	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname -- -race -short -timeout 12m $$($(GO) list ./... | grep -v /infra/)
+	$(GO) tool gotestsum --format pkgname -- -timeout 12m ./local ./functions/prune ./functions/curate
 	$(GO) tool gotestsum --format pkgname -- ./infra/...
 
 check:

@@ -22,6 +22,9 @@ import (
 // real skips a test on a machine that cannot be the instance.
 func real(t *testing.T) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("SKIP real machines are tried without looking for races")
+	}
 	if why := impossible(); why != "" {
 		t.Skip("SKIP needs root and loop devices: " + why)
 	}
@@ -246,4 +249,15 @@ func remains(room string) (list []string) {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// thinned is one of many in a short run, which looks for races and would take
+// ten times as long.
+func thinned(all []string) (some []string) {
+	for i, f := range all {
+		if !testing.Short() || i%12 == 0 {
+			some = append(some, f)
+		}
+	}
+	return some
 }
