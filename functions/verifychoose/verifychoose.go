@@ -65,7 +65,7 @@ func Do(ctx context.Context, c Cloud, shelf Shelf, in Input) (*verify.Choice, er
 		// A test takes nothing from anybody: it needs no yes to what was proved.
 		Restore: restore.Request{
 			RunID: set.RunID, Mode: restore.Volumes, InstanceID: test.Instance, OptIn: in.Request.Policy.OptIn,
-			AcceptCrashConsistent: true, Scratch: true, DryRun: in.Request.DryRun,
+			AcceptCrashConsistent: true, AcceptUncheckedKeys: true, Scratch: true, DryRun: in.Request.DryRun,
 		},
 	}
 	choice.CostHint = fmt.Sprintf("%d GiB, as gp3, for at most %s", set.SizeGiB, test.TimeLimit())

@@ -11,6 +11,7 @@ import (
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/helper"
+	"github.com/quiesce/quiesce/shared/label"
 	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/shared/run"
@@ -97,7 +98,7 @@ func send(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
 	}
 	asked := request(in, left)
 	var err error
-	if asked.Recover.Disks, err = copies(ctx, c, in); err != nil {
+	if asked.Recover.Disks, asked.Recover.Files, err = copies(ctx, c, in); err != nil {
 		return nil, err
 	}
 	asset, err := c.Helper(ctx, in.Choice.Helper.Arch)
@@ -123,19 +124,22 @@ func send(ctx context.Context, c Cloud, in Input) (*verify.Recovery, error) {
 	return &verify.Recovery{State: restore.Pending, CommandID: id, SentAt: sent}, nil
 }
 
-// copies are the disks as the helper is to find them on the instance.
-func copies(ctx context.Context, c Cloud, in Input) ([]protocol.RestoredDisk, error) {
+// copies are the disks as the helper is to find them on the instance, with what
+// the run has kept for them besides.
+func copies(ctx context.Context, c Cloud, in Input) ([]protocol.RestoredDisk, protocol.Files, error) {
 	host, err := c.Instance(ctx, in.Plan.Target.InstanceID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	set, err := c.FindSet(ctx, in.Choice.SetID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	var kept protocol.Files
 	places := map[string][]protocol.Place{}
 	for _, s := range set {
 		places[s.VolumeID], _ = atlas.Places(s.Tags[cloud.TagMounts]) // what is left out is looked for
+		kept = label.Files(s.Tags[cloud.TagLabel], s.Tags[cloud.TagSpaces])
 	}
 	var disks []protocol.RestoredDisk
 	for _, v := range host.Volumes {
@@ -144,9 +148,9 @@ func copies(ctx context.Context, c Cloud, in Input) ([]protocol.RestoredDisk, er
 		}
 	}
 	if len(disks) != len(in.Plan.Disks) {
-		return nil, fault.New(fault.VolumeBusy, "%d of %d copies are seen on %s", len(disks), len(in.Plan.Disks), host.ID)
+		return nil, nil, fault.New(fault.VolumeBusy, "%d of %d copies are seen on %s", len(disks), len(in.Plan.Disks), host.ID)
 	}
-	return disks, nil
+	return disks, kept, nil
 }
 
 // look asks once for the command's end, and gives it up past the time limit.
