@@ -83,12 +83,12 @@ func (r Rules) Run(ctx context.Context, c Call) (protocol.ScriptResult, error) {
 	case err != nil:
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		err = fault.New(fault.ScriptFailed, "%s ended with %s", c.Path, cmd.ProcessState)
-	default:
-		return res, nil
+	case !c.Alone:
+		return res, nil // what it has left running may write on for as long as it likes
 	}
 	select {
 	case <-done: // so that the output is whole when its reader comes
-	case <-time.After(100 * time.Millisecond):
+	case <-time.After(time.Second):
 	}
 	return res, err
 }
