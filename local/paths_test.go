@@ -238,6 +238,11 @@ func TestEveryStateIsOnAPath(t *testing.T) {
 			delete(definition.States, s)
 		}
 	}
+	for _, c := range endsOnWindows {
+		for _, s := range strings.Fields(c.states) {
+			delete(definition.States, s)
+		}
+	}
 	for name, s := range definition.States {
 		t.Errorf("no path comes through the %s state %s", s.Type, name)
 	}

@@ -34,13 +34,13 @@ func TestRestoreAndRunAtOneTime(t *testing.T) {
 	})
 	t.Run("the restore is first", func(t *testing.T) {
 		inRestoreOf(t, setting{faults: []string{"restore-power/StopInstances:slow"}, slowness: 20 * time.Second}, func(w *world) {
-			var started string
-			time.AfterFunc(10*time.Second, func() { started = w.start("nightly", w.request(w.policy())) })
+			started := make(chan string, 1)
+			time.AfterFunc(10*time.Second, func() { started <- w.start("nightly", w.request(w.policy())) })
 			r := w.asks("r", place)
 			if r.verdict.Outcome != restore.Restored {
 				t.Errorf("got %+v by %v", r.verdict, r.States)
 			}
-			record := w.wait(started)
+			record := w.wait(<-started)
 			if v := record.State.Verdict; v == nil || v.Code != "RunInProgress" && v.Code != "InstanceNotRunning" {
 				t.Errorf("the run ended as %+v: %s", v, record.Cause)
 			}

@@ -85,58 +85,62 @@ const (
 	shadeless = "Open Precheck Mode MakeShadows GoOnUnshadowed SnapshotShadows DropShadows SetTaken PollStatus Complete Tag Outcome "
 )
 
+// endsOnWindows is every outcome that is documented of the two documents, with the
+// path to it.
+var endsOnWindows = []struct {
+	name        string
+	diskshadow  bool
+	with        func(*policy.Policy)
+	faults      []string
+	outcome     run.Outcome
+	consistency run.Consistency
+	code        fault.Code
+	states      string
+}{
+	{"all is well", false, nil, nil, run.OutcomeCompleted, run.Application, "", vssSent + vssKept + "Completed"},
+	{"without the writers", false, func(p *policy.Policy) { p.Application.Kind = policy.None }, nil, run.OutcomeCompleted, run.Filesystem, "", vssSent + vssKept + "Completed"},
+	{"a word is missing", false, nil, []string{"windows:vss-untagged"}, run.OutcomeDegraded, run.Crash, fault.VssUnproved, vssSent + vssKept + "Degraded"},
+	{"a volume is missing", false, nil, []string{"windows:vss-partial"}, run.OutcomeFailedClean, "", fault.SnapshotFailed, vssSent + vssKept + "FailedClean"},
+	{"the thaw comes too late", false, nil, []string{"windows:vss-thaw"}, run.OutcomeDegraded, run.Crash, fault.VssTimedOut, vssSent + vssKept + "Degraded"},
+	{"the freeze does not come, once", false, nil, []string{"windows:vss-freeze"}, run.OutcomeCompleted, run.Application, "", vssSent + vssAgain + vssKept + "Completed"},
+	{"the freeze never comes", false, nil, []string{"windows:vss-freeze", "windows:vss-freeze@2", "windows:vss-freeze@3"}, run.OutcomeDegraded, run.Crash, fault.VssTimedOut,
+		vssSent + vssAgain + vssAgain + vssBare + "Degraded"},
+	{"and nothing lesser is wanted", false, func(p *policy.Policy) { p.OnFailure = policy.Fail }, []string{"windows:vss-freeze", "windows:vss-freeze@2", "windows:vss-freeze@3"}, run.OutcomeFailedClean, "", fault.VssTimedOut,
+		vssSent + vssAgain + vssAgain + "GoOnWithoutVss Tag Outcome FailedClean"},
+	{"a writer fails", false, nil, []string{"windows:vss-writer"}, run.OutcomeDegraded, run.Crash, fault.VssWriterFailed, vssSent + vssBare + "Degraded"},
+	{"the components cannot be installed", false, nil, []string{"windows:vss-components"}, run.OutcomeDegraded, run.Crash, fault.VssComponentsMissing, vssSent + vssBare + "Degraded"},
+	{"the profile lacks the policy", false, nil, []string{"windows:vss-denied"}, run.OutcomeDegraded, run.Crash, fault.InstanceProfileMissing, vssSent + vssBare + "Degraded"},
+	{"PowerShell is constrained", false, nil, []string{"windows:vss-language"}, run.OutcomeDegraded, run.Crash, fault.VssRefused, vssSent + vssBare + "Degraded"},
+	{"EC2 throttles the instance", false, nil, []string{"windows:vss-throttled"}, run.OutcomeCompleted, run.Application, "", vssSent + vssAgain + vssKept + "Completed"},
+	{"it fails of nobody knows what", false, nil, []string{"windows:vss-unknown"}, run.OutcomeDegraded, run.Crash, fault.VssFailed, vssSent + vssBare + "Degraded"},
+	{"it never ends", false, brief, []string{"windows:vss-hang"}, run.OutcomeDegraded, run.Crash, fault.CommandTimedOut, vssSent + vssBare + "Degraded"},
+	{"the agent is gone before it has the command", false, brief, []string{"start-vss:agent-offline"}, run.OutcomeDegraded, run.Crash, fault.AgentOffline, vssSent + vssBare + "Degraded"},
+	{"the command runs twice", false, nil, []string{"start-vss:duplicate"}, run.OutcomeDegraded, run.Crash, fault.VssFailed, vssSent + vssKept + "Degraded"},
+	{"the command's answer is lost", false, nil, []string{"start-vss:lost-reply"}, run.OutcomeCompleted, run.Application, "", vssSent + vssKept + "Completed"},
+	{"the command is denied", false, nil, []string{"start-vss:deny"}, run.OutcomeDegraded, run.Crash, fault.AccessDenied, "Open Precheck Mode StartVss " + vssBare + "Degraded"},
+	{"the sending step dies after it has sent", false, nil, []string{"start-vss:crash-after"}, run.OutcomeCompleted, run.Application, "", vssSent + vssKept + "Completed"},
+	{"the watching step dies", false, nil, []string{"watch-vss:crash-before"}, run.OutcomeCompleted, run.Application, "", vssSent + vssKept + "Completed"},
+	{"nobody may look at the command", false, nil, []string{"watch-vss:deny"}, run.OutcomeFailedDirty, "", fault.AccessDenied, "Open Precheck Mode StartVss WaitVss VssWaited WatchVss WaitOutVss Tag Outcome FailedDirty"},
+
+	{"shadow copies", true, nil, nil, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
+	{"no diskshadow", true, nil, []string{"windows:shadow-absent"}, run.OutcomeDegraded, run.Crash, fault.VssRefused, shadeless + "Degraded"},
+	{"a volume of another kind", true, nil, []string{"windows:shadow-volume"}, run.OutcomeDegraded, run.Crash, fault.VolumeUnsupported, shadeless + "Degraded"},
+	{"no copies", true, nil, []string{"windows:shadow-create"}, run.OutcomeDegraded, run.Crash, fault.ShadowFailed, shadeless + "Degraded"},
+	{"a writer fails the copies", true, nil, []string{"windows:shadow-writer"}, run.OutcomeDegraded, run.Crash, fault.VssWriterFailed, shadeless + "Degraded"},
+	{"a writer fails, and nothing lesser is wanted", true, func(p *policy.Policy) { p.OnFailure = policy.Fail }, []string{"windows:shadow-writer"}, run.OutcomeFailedClean, "", fault.VssWriterFailed,
+		"Open Precheck Mode MakeShadows GoOnUnshadowed DropShadows SetTaken Tag Outcome FailedClean"},
+	{"another run's copies", true, nil, []string{"windows:shadow-busy"}, run.OutcomeFailedClean, "", fault.RunInProgress, "Open Precheck Mode MakeShadows DropShadows SetTaken Tag Outcome FailedClean"},
+	{"the copies never end, once", true, nil, []string{"windows:shadow-hang"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
+	{"the copies' answer is lost", true, nil, []string{"make-shadows:lost-reply"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
+	{"the copies are asked for twice", true, nil, []string{"make-shadows:duplicate"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
+	{"the set's reply is lost", true, nil, []string{"snapshot:lost-reply"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
+	{"the copies cannot be dropped", true, nil, []string{"drop-shadows:deny"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
+}
+
 // Every outcome that is documented of the two documents, in whole runs of the
 // ready policy.
 func TestEveryOutcomeOnWindows(t *testing.T) {
-	for _, c := range []struct {
-		name        string
-		diskshadow  bool
-		with        func(*policy.Policy)
-		faults      []string
-		outcome     run.Outcome
-		consistency run.Consistency
-		code        fault.Code
-		states      string
-	}{
-		{"all is well", false, nil, nil, run.OutcomeCompleted, run.Application, "", vssSent + vssKept + "Completed"},
-		{"without the writers", false, func(p *policy.Policy) { p.Application.Kind = policy.None }, nil, run.OutcomeCompleted, run.Filesystem, "", vssSent + vssKept + "Completed"},
-		{"a word is missing", false, nil, []string{"windows:vss-untagged"}, run.OutcomeDegraded, run.Crash, fault.VssUnproved, vssSent + vssKept + "Degraded"},
-		{"a volume is missing", false, nil, []string{"windows:vss-partial"}, run.OutcomeFailedClean, "", fault.SnapshotFailed, vssSent + vssKept + "FailedClean"},
-		{"the thaw comes too late", false, nil, []string{"windows:vss-thaw"}, run.OutcomeDegraded, run.Crash, fault.VssTimedOut, vssSent + vssKept + "Degraded"},
-		{"the freeze does not come, once", false, nil, []string{"windows:vss-freeze"}, run.OutcomeCompleted, run.Application, "", vssSent + vssAgain + vssKept + "Completed"},
-		{"the freeze never comes", false, nil, []string{"windows:vss-freeze", "windows:vss-freeze@2", "windows:vss-freeze@3"}, run.OutcomeDegraded, run.Crash, fault.VssTimedOut,
-			vssSent + vssAgain + vssAgain + vssBare + "Degraded"},
-		{"and nothing lesser is wanted", false, func(p *policy.Policy) { p.OnFailure = policy.Fail }, []string{"windows:vss-freeze", "windows:vss-freeze@2", "windows:vss-freeze@3"}, run.OutcomeFailedClean, "", fault.VssTimedOut,
-			vssSent + vssAgain + vssAgain + "GoOnWithoutVss Tag Outcome FailedClean"},
-		{"a writer fails", false, nil, []string{"windows:vss-writer"}, run.OutcomeDegraded, run.Crash, fault.VssWriterFailed, vssSent + vssBare + "Degraded"},
-		{"the components cannot be installed", false, nil, []string{"windows:vss-components"}, run.OutcomeDegraded, run.Crash, fault.VssComponentsMissing, vssSent + vssBare + "Degraded"},
-		{"the profile lacks the policy", false, nil, []string{"windows:vss-denied"}, run.OutcomeDegraded, run.Crash, fault.InstanceProfileMissing, vssSent + vssBare + "Degraded"},
-		{"PowerShell is constrained", false, nil, []string{"windows:vss-language"}, run.OutcomeDegraded, run.Crash, fault.VssRefused, vssSent + vssBare + "Degraded"},
-		{"EC2 throttles the instance", false, nil, []string{"windows:vss-throttled"}, run.OutcomeCompleted, run.Application, "", vssSent + vssAgain + vssKept + "Completed"},
-		{"it fails of nobody knows what", false, nil, []string{"windows:vss-unknown"}, run.OutcomeDegraded, run.Crash, fault.VssFailed, vssSent + vssBare + "Degraded"},
-		{"it never ends", false, brief, []string{"windows:vss-hang"}, run.OutcomeDegraded, run.Crash, fault.CommandTimedOut, vssSent + vssBare + "Degraded"},
-		{"the agent is gone before it has the command", false, brief, []string{"start-vss:agent-offline"}, run.OutcomeDegraded, run.Crash, fault.AgentOffline, vssSent + vssBare + "Degraded"},
-		{"the command runs twice", false, nil, []string{"start-vss:duplicate"}, run.OutcomeDegraded, run.Crash, fault.VssFailed, vssSent + vssKept + "Degraded"},
-		{"the command's answer is lost", false, nil, []string{"start-vss:lost-reply"}, run.OutcomeCompleted, run.Application, "", vssSent + vssKept + "Completed"},
-		{"the command is denied", false, nil, []string{"start-vss:deny"}, run.OutcomeDegraded, run.Crash, fault.AccessDenied, "Open Precheck Mode StartVss " + vssBare + "Degraded"},
-		{"the sending step dies after it has sent", false, nil, []string{"start-vss:crash-after"}, run.OutcomeCompleted, run.Application, "", vssSent + vssKept + "Completed"},
-		{"the watching step dies", false, nil, []string{"watch-vss:crash-before"}, run.OutcomeCompleted, run.Application, "", vssSent + vssKept + "Completed"},
-		{"nobody may look at the command", false, nil, []string{"watch-vss:deny"}, run.OutcomeFailedDirty, "", fault.AccessDenied, "Open Precheck Mode StartVss WaitVss VssWaited WatchVss WaitOutVss Tag Outcome FailedDirty"},
-
-		{"shadow copies", true, nil, nil, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
-		{"no diskshadow", true, nil, []string{"windows:shadow-absent"}, run.OutcomeDegraded, run.Crash, fault.VssRefused, shadeless + "Degraded"},
-		{"a volume of another kind", true, nil, []string{"windows:shadow-volume"}, run.OutcomeDegraded, run.Crash, fault.VolumeUnsupported, shadeless + "Degraded"},
-		{"no copies", true, nil, []string{"windows:shadow-create"}, run.OutcomeDegraded, run.Crash, fault.ShadowFailed, shadeless + "Degraded"},
-		{"a writer fails the copies", true, nil, []string{"windows:shadow-writer"}, run.OutcomeDegraded, run.Crash, fault.VssWriterFailed, shadeless + "Degraded"},
-		{"a writer fails, and nothing lesser is wanted", true, func(p *policy.Policy) { p.OnFailure = policy.Fail }, []string{"windows:shadow-writer"}, run.OutcomeFailedClean, "", fault.VssWriterFailed,
-			"Open Precheck Mode MakeShadows GoOnUnshadowed DropShadows SetTaken Tag Outcome FailedClean"},
-		{"another run's copies", true, nil, []string{"windows:shadow-busy"}, run.OutcomeFailedClean, "", fault.RunInProgress, "Open Precheck Mode MakeShadows DropShadows SetTaken Tag Outcome FailedClean"},
-		{"the copies never end, once", true, nil, []string{"windows:shadow-hang"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
-		{"the copies' answer is lost", true, nil, []string{"make-shadows:lost-reply"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
-		{"the copies are asked for twice", true, nil, []string{"make-shadows:duplicate"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
-		{"the set's reply is lost", true, nil, []string{"snapshot:lost-reply"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
-		{"the copies cannot be dropped", true, nil, []string{"drop-shadows:deny"}, run.OutcomeCompleted, run.Crash, "", shadowed + "Completed"},
-	} {
+	for _, c := range endsOnWindows {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := readied(t, "windows-vss")

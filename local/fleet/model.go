@@ -38,7 +38,7 @@ var Model = map[string]Step{
 	"poll-status":   {[]string{"ec2:DescribeSnapshots", "events:PutEvents"}, Span{}},
 	"await":         {[]string{"s3:PutObject", "ec2:DescribeSnapshots"}, Span{}},
 	"wake":          {[]string{"s3:GetObject", "states:SendTaskSuccess"}, Span{}},
-	"tag":           {[]string{"ec2:CreateTags", "events:PutEvents", "events:PutEvents"}, Span{}},
+	"tag":           {[]string{"ec2:CreateTags", "ec2:CreateTags", "events:PutEvents", "events:PutEvents"}, Span{}},
 }
 
 // Completion is how long a set takes, and Invocation what a function's own
