@@ -204,19 +204,21 @@ func (e *ECS) complete(set []*snapshot) {
 		e.mu.Unlock()
 		return
 	}
-	for _, s := range set {
+	details := make([]map[string]any, len(set))
+	for i, s := range set {
 		s.ended = true
-	}
-	e.mu.Unlock()
-	for _, s := range set {
 		result := accomplished
 		if s.fails {
 			result = failed
 		}
-		e.cfg.Publish("ecs:Snapshot:CreateSnapshotCompleted", e.resource("snapshot", s.id), map[string]any{
+		details[i] = map[string]any{
 			"result": result, "snapshotId": s.id, "snapshotName": s.name, "snapshotType": "user", "diskId": s.disk,
 			"startTime": rpc.Stamp(s.started), "endTime": rpc.Stamp(s.done),
-		})
+		}
+	}
+	e.mu.Unlock()
+	for i, s := range set {
+		e.cfg.Publish("ecs:Snapshot:CreateSnapshotCompleted", e.resource("snapshot", s.id), details[i])
 	}
 }
 
