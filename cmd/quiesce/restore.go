@@ -6,15 +6,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	awshistory "github.com/quiesce/quiesce/shared/cloud/awscloud/history"
-	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/history"
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/shared/run"
@@ -71,17 +66,12 @@ func (c *restoreCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	name := strings.Replace("restore-"+time.Now().UTC().Format("20060102T150405.000Z"), ".", "-", 1)
-	follow, err := c.start(ctx, name, string(input))
+	name := execution("restore")
+	follow, err := c.begin(ctx, name, string(input))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.progress, "restore "+name)
-	record, err := follow(func(p history.Passage) {
-		if p.Done && p.Type == "Task" {
-			fmt.Fprintf(s.progress, "  %-14s %8s  %s\n", p.State, millis(p.Took), p.Failed)
-		}
-	})
+	record, err := s.follow("restore", name, follow)
 	if err != nil {
 		return err
 	}
@@ -100,34 +90,19 @@ func (c *restoreCmd) Run(ctx context.Context, s *streams) error {
 	return err
 }
 
-// start begins an execution where the restore's workflow is, and returns how to
-// follow it.
-func (c *restoreCmd) start(ctx context.Context, name, input string) (follow func(tell func(history.Passage)) (*history.Record, error), err error) {
-	if c.Cloud == run.Aliyun {
-		p, err := c.provider()
-		if err != nil {
-			return nil, err
-		}
-		if err := p.StartExecution(ctx, c.Flow, name, []byte(input)); err != nil {
-			return nil, err
-		}
-		return func(tell func(history.Passage)) (*history.Record, error) { return p.Follow(ctx, c.Flow, name, tell) }, nil
+// begin starts an execution where the restore's workflow is.
+func (c *restoreCmd) begin(ctx context.Context, name, input string) (following, error) {
+	if c.Cloud != run.Aliyun {
+		return c.start(ctx, "--restore-machine", c.Machine, name, input)
 	}
-	if !strings.HasPrefix(c.Machine, "arn:") || !strings.Contains(c.Machine, ":stateMachine:") {
-		return nil, fault.Input("--restore-machine", "wants a state machine's ARN, got %q", c.Machine)
-	}
-	cfg, err := c.config(ctx)
+	p, err := c.provider()
 	if err != nil {
 		return nil, err
 	}
-	client := sfn.NewFromConfig(cfg)
-	started, err := client.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &c.Machine, Name: &name, Input: aws.String(input)})
-	if err != nil {
+	if err := p.StartExecution(ctx, c.Flow, name, []byte(input)); err != nil {
 		return nil, err
 	}
-	return func(tell func(history.Passage)) (*history.Record, error) {
-		return awshistory.Follow(ctx, client, *started.ExecutionArn, tell)
-	}, nil
+	return func(tell func(history.Passage)) (*history.Record, error) { return p.Follow(ctx, c.Flow, name, tell) }, nil
 }
 
 // show prints the plan and what became of it, as a person reads it.

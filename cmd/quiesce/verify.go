@@ -8,12 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/verify"
@@ -73,28 +70,16 @@ func (c *verifyCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	if !strings.HasPrefix(c.Machine, "arn:") || !strings.Contains(c.Machine, ":stateMachine:") {
-		return fault.Input("--verify-machine", "wants a state machine's ARN, got %q", c.Machine)
-	}
-	cfg, err := c.config(ctx)
-	if err != nil {
-		return err
-	}
 	input, err := json.Marshal(asked)
 	if err != nil {
 		return err
 	}
-	client, name := sfn.NewFromConfig(cfg), "verify-"+strings.Replace(time.Now().UTC().Format("20060102T150405.000Z"), ".", "-", 1)
-	started, err := client.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &c.Machine, Name: &name, Input: aws.String(string(input))})
+	name := execution("verify")
+	follow, err := c.start(ctx, "--verify-machine", c.Machine, name, string(input))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.progress, "restore test "+name)
-	record, err := history.Follow(ctx, client, *started.ExecutionArn, func(p history.Passage) {
-		if p.Done && p.Type == "Task" {
-			fmt.Fprintf(s.progress, "  %-14s %8s  %s\n", p.State, millis(p.Took), p.Failed)
-		}
-	})
+	record, err := s.follow("restore test", name, follow)
 	if err != nil {
 		return err
 	}

@@ -17,31 +17,13 @@ import (
 )
 
 // Input is the plan and the command as it stood.
-type Input struct {
-	Plan   run.Plan    `json:"plan"`
-	Plugin *run.Plugin `json:"plugin"`
-}
-
-// Check refuses an input without a plan or a command.
-func (in Input) Check() error {
-	if in.Plugin == nil || in.Plugin.CommandID == "" {
-		return fault.Input("plugin.commandId", "is missing")
-	}
-	return in.Plan.Check()
-}
+type Input = run.Watched
 
 // Cloud is what the step asks of a provider.
 type Cloud interface {
 	cloud.Agent
 	cloud.Plugin
 }
-
-// longest is the longest wait between two looks, and patience what a command
-// is waited for past its own limit.
-const (
-	longest  = 60
-	patience = 5 * time.Minute
-)
 
 // Do looks at the command. Codes: those of Result and Group; it only reads.
 func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*run.Plugin, error) {
@@ -51,10 +33,9 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 		return nil, err
 	}
 	p.Polls++
-	switch late := started.Sub(p.SentAt) > plugin.Limit+patience; {
+	switch late := started.Sub(p.SentAt) > plugin.Limit+run.Patience; {
 	case !result.Done && !late:
-		p.State, p.WaitSeconds = run.PluginRunning, min(2*p.WaitSeconds, longest)
-		p.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
+		p.Waits(started)
 		return &p, nil
 	case !result.Done:
 		result = cloud.Result{Status: "Timeout", TimedOut: true, ExitCode: -1}

@@ -16,31 +16,13 @@ import (
 )
 
 // Input is the plan and the command as it stood.
-type Input struct {
-	Plan   run.Plan    `json:"plan"`
-	Plugin *run.Plugin `json:"plugin"`
-}
-
-// Check refuses an input without a plan or a command.
-func (in Input) Check() error {
-	if in.Plugin == nil || in.Plugin.CommandID == "" {
-		return fault.Input("plugin.commandId", "is missing")
-	}
-	return in.Plan.Check()
-}
+type Input = run.Watched
 
 // Cloud is what the step asks of a provider.
 type Cloud interface {
 	cloud.Disks
 	cloud.Windows
 }
-
-// longest is the longest wait between two looks, and patience what a command
-// is waited for past its own limit.
-const (
-	longest  = 60
-	patience = 5 * time.Minute
-)
 
 // Do looks at the command. Codes: those of Invocation and FindSet; it only reads.
 func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*run.Plugin, error) {
@@ -50,10 +32,9 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 		return nil, err
 	}
 	p.Polls++
-	late := started.Sub(p.SentAt) > vss.Limit(in.Plan)+patience
+	late := started.Sub(p.SentAt) > vss.Limit(in.Plan)+run.Patience
 	if !inv.Done && !late && p.State != run.PluginLost {
-		p.State, p.WaitSeconds = run.PluginRunning, min(2*p.WaitSeconds, longest)
-		p.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
+		p.Waits(started)
 		return &p, nil
 	}
 	if err := conclude(ctx, c, in.Plan, &p, inv); err != nil {
@@ -99,7 +80,7 @@ func conclude(ctx context.Context, c Cloud, plan run.Plan, p *run.Plugin, inv cl
 // left is how many seconds a command that nobody hears of may still be under way:
 // its own limit ends it on the instance, wherever its answer has gone.
 func left(plan run.Plan, p *run.Plugin) int {
-	return int((vss.Limit(plan) + patience - time.Since(p.SentAt)).Seconds())
+	return int((vss.Limit(plan) + run.Patience - time.Since(p.SentAt)).Seconds())
 }
 
 // look finds the run's snapshots. Of a command that ended well all are waited for,

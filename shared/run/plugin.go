@@ -1,6 +1,10 @@
 package run
 
-import "time"
+import (
+	"time"
+
+	"github.com/quiesce/quiesce/shared/fault"
+)
 
 // Plugin is how far the provider's own tool is that takes the set by itself,
 // and in the end what became of it: in mode plugin Alibaba Cloud's, in mode vss
@@ -62,4 +66,33 @@ type ShadowDisk struct {
 	VolumeID  string `json:"volumeId"`
 	Style     string `json:"style"`     // MBR, GPT
 	Signature string `json:"signature"` // eight hexadecimal digits, or a GUID
+}
+
+// Watched is what a step is given that looks once at the command in which another's
+// tool takes the set.
+type Watched struct {
+	Plan   Plan    `json:"plan"`
+	Plugin *Plugin `json:"plugin"`
+}
+
+// Check refuses an input without a plan or a command.
+func (w Watched) Check() error {
+	if w.Plugin == nil || w.Plugin.CommandID == "" {
+		return fault.Input("plugin.commandId", "is missing")
+	}
+	return w.Plan.Check()
+}
+
+// Patience is how long such a command is waited for past its own limit, and
+// longest the longest wait between two looks, in seconds.
+const (
+	Patience = 5 * time.Minute
+	longest  = 60
+)
+
+// Waits notes that the command goes on, and that the next look comes later than
+// this one did.
+func (p *Plugin) Waits(looked time.Time) {
+	p.State, p.WaitSeconds = PluginRunning, min(2*p.WaitSeconds, longest)
+	p.Record = Record{StartedAt: looked, EndedAt: time.Now()}
 }
