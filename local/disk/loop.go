@@ -71,10 +71,19 @@ func loopConfigure(device string, backing *os.File, offset, bytes int64, label s
 	return err
 }
 
-// loopDetach takes the device from its file. It refuses one that a filesystem
-// or another exclusive holder uses.
+// loopDetach takes the device from its file. It refuses one that is mounted, at
+// once, and one that another exclusive holder does not leave: of a namespace the
+// kernel lets go of the mounts a moment after its last process.
 func loopDetach(device string) error {
-	dev, err := os.OpenFile(device, os.O_RDWR|unix.O_EXCL, 0)
+	limit := 5 * time.Second
+	if here, err := mountsOf([]string{device}); err == nil && len(here) > 0 {
+		limit = 0
+	}
+	var dev *os.File
+	err := within(limit, func() (err error) {
+		dev, err = os.OpenFile(device, os.O_RDWR|unix.O_EXCL, 0)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("%s is in use: %w", device, err)
 	}

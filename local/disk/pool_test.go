@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -256,4 +257,24 @@ func TestAnEmptyVolumeReadsAsZeros(t *testing.T) {
 	if err != nil || len(data) != 2<<20 || strings.Trim(string(data), "\x00") != "" {
 		t.Errorf("a volume of 1 MiB + 1 reads %d bytes, %v; want 2 MiB of zeros", len(data), err)
 	}
+}
+
+// A mount in another namespace stands for a moment after the last process there
+// has ended.
+func TestDetachWaitsForANamespaceThatEnds(t *testing.T) {
+	eachMode(t, func(t *testing.T, p *Pool) {
+		at := newMounted(t, p, "v", Ext4)
+		other := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "echo there; read gone")
+		in, err := other.StdinPipe()
+		must(t, err)
+		out, err := other.StdoutPipe()
+		must(t, err)
+		must(t, other.Start())
+		_, err = bufio.NewReader(out).ReadString('\n')
+		must(t, err)
+		must(t, p.Unmount(at))
+		time.AfterFunc(100*time.Millisecond, func() { in.Close() })
+		must(t, p.Detach(t.Context(), "v"))
+		_ = other.Wait()
+	})
 }
