@@ -29,7 +29,7 @@ func (w *world) judge(h *History) {
 	say := func(format string, args ...any) {
 		h.Violations = append(h.Violations, fmt.Sprintf(format, args...))
 	}
-	w.neverLeftFrozen(t, say)
+	w.neverLeftFrozen(t, h, say)
 	w.writesAgain(t, h, say)
 	w.asBefore(h, say)
 	for _, r := range h.Runs {
@@ -46,7 +46,7 @@ type sayer func(format string, args ...any)
 
 // neverLeftFrozen: no freeze of a run comes before its guard or lasts past its
 // deadline, no freeze of anybody's is left, and nobody's freeze is thawed by a run that did not make it.
-func (w *world) neverLeftFrozen(t *truth, say sayer) {
+func (w *world) neverLeftFrozen(t *truth, h *History, say sayer) {
 	deadline := time.Duration(w.asked.Freeze.DeadlineSeconds) * time.Second
 	end := time.Since(w.began)
 	for _, x := range t.epochs {
@@ -65,7 +65,7 @@ func (w *world) neverLeftFrozen(t *truth, say sayer) {
 		case x.run != "" && x.open:
 			say("%s is left frozen by %s", x.mount, x.run)
 		case x.run == theTool: // when it lets go by itself is its own
-		case x.run != "" && max(to-t.beneath(x, to, w)-x.from, 0) > deadline+tolerance && !w.forsaken(x.from, to, x.mount):
+		case x.run != "" && max(to-t.beneath(x, to, w)-x.from, 0) > deadline+tolerance && !w.forsaken(x.from, to, x.mount) && !w.withheld(h, x):
 			say("%s was frozen for %s by %s, past the deadline of %s", x.mount, to-x.from, x.run, deadline)
 		}
 	}
@@ -108,6 +108,17 @@ func (w *world) forsaken(from, to time.Duration, mount string) bool {
 		}
 	}
 	return gone > from && gone < to && !told
+}
+
+// withheld reports that the kernel holds the helper's own thaw, and that the guard
+// behind it was killed: nobody else is there who would.
+func (w *world) withheld(h *History, x *epoch) bool {
+	held := slices.ContainsFunc(h.Hit, func(f fault.Fault) bool {
+		return f.Kind == fault.Stall && (f.Target == "thaw/thaw" || f.Target == "thaw/rescue")
+	})
+	return held && slices.ContainsFunc(w.happened(), func(e sim.Event) bool {
+		return e.Kind == sim.Died && e.By == "the guard" && e.Mount == x.mount && (x.open || e.At < x.to)
+	})
 }
 
 // writesAgain: the application rests no longer than its session may last, and
@@ -160,8 +171,12 @@ func (w *world) writesAgain(t *truth, h *History, say sayer) {
 	}
 }
 
-// isAlarmed: who is to release the application was told that it is held.
+// isAlarmed: who is to release the application was told that it is held, unless
+// nothing tells even of the end of the run that held it.
 func (w *world) isAlarmed(h *History, say sayer) {
+	if slices.ContainsFunc(h.Runs, w.unheard) {
+		return
+	}
 	if holders := w.ledger.Holders(); len(holders) > 0 && !w.busDown(h) && !slices.ContainsFunc(h.Runs, func(r *Ended) bool { return r.Alarms > 0 }) {
 		say("the application is held by %v in the end, and nobody was told", holders)
 	}
@@ -343,12 +358,18 @@ func (w *world) untagged(h *History, found map[string]snapshot) (list []string) 
 // broken tells that somebody or the execution's own time ended the run.
 func (r *Ended) broken() bool { return r.Status == "ABORTED" || r.Status == "TIMED_OUT" }
 
+// unheard tells that a run was ended from outside and that no event came of that:
+// the services' own events are best effort, and one cloud has none of an execution.
+func (w *world) unheard(r *Ended) bool {
+	setup := w.schedule.Setup
+	return r.broken() && (setup.Deaf || !setup.Cloud.sweeps())
+}
+
 // isTold: the end of a run is on the bus, and agrees with the run's own; or the
 // bus did not take it.
 func (w *world) isTold(h *History, r *Ended, say sayer) {
-	broken := r.broken()
-	if setup := w.schedule.Setup; w.busDown(h) || broken && (setup.Deaf || !setup.Cloud.sweeps()) {
-		return // the services' own events are best effort, and one cloud has none of an execution
+	if w.busDown(h) || w.unheard(r) {
+		return
 	}
 	if len(r.Finals) == 0 {
 		say("%s ended %s and no event tells of it: %s", r.ID, r.Status, strings.Join(r.States, " "))
@@ -359,7 +380,7 @@ func (w *world) isTold(h *History, r *Ended, say sayer) {
 	}
 	// A tag step that told the end and then failed is overruled by what comes
 	// last. One whose execution was stopped goes on alone, and its word holds.
-	if n := len(r.Finals); n > 0 && !broken && r.Finals[n-1].Type != want {
+	if n := len(r.Finals); n > 0 && !r.broken() && r.Finals[n-1].Type != want {
 		say("%s ended %s, and the last event tells %s", r.ID, r.Status, r.Finals[n-1].Type)
 	}
 }

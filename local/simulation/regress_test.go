@@ -65,6 +65,23 @@ var found = []struct {
 		setup: Setup{Cloud: Alibaba, Plugin: true},
 		plan:  []string{"start-plugin/RunCommand:duplicate"},
 	},
+	{
+		name:  "a freeze whose guard was killed lasts as long as the kernel holds its thaw",
+		setup: Setup{Deadline: 5},
+		plan:  []string{"freeze/frozen:kill-guard@2", "thaw/thaw:stall@2"},
+		slow:  70 * time.Second,
+	},
+	{
+		name:  "of a run whose stop nobody heard of nobody tells that it could not release the application",
+		setup: Setup{Deaf: true},
+		plan:  []string{"run-prescript/GetCommandInvocation:time-out", "thaw/script:refuse"},
+	},
+	{
+		name:  "nor of one whose release the server holds up",
+		setup: Setup{Server: true, Deaf: true},
+		plan:  []string{"snapshot/CreateSnapshots:stop-execution", "thaw/release:stall"},
+		slow:  20 * time.Minute,
+	},
 }
 
 func TestFound(t *testing.T) {
