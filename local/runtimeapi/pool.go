@@ -14,6 +14,7 @@ type process interface {
 	comparable
 	kill()
 	name() string // of its function
+	base() *child
 }
 
 // pool is the processes that a host has started, and what they have done.

@@ -1,15 +1,12 @@
 package runtimeapi
 
 import (
-	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os/exec"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -17,21 +14,14 @@ import (
 // sandbox is one process with a Runtime API of its own, hence what arrives
 // there can only be about its one invocation.
 type sandbox struct {
-	host     *Host
-	function string
-	busy     bool // guarded by the host's lock
+	*child
+	host *Host
+	busy bool // guarded by the host's lock
 
-	cmd    *exec.Cmd
-	server *http.Server
-	ready  chan struct{} // closed at the first poll
 	next   chan *task
 	polled chan struct{} // one value for each poll after the first
-	exited chan struct{} // closed when the process has ended
-	once   sync.Once
 
-	mu       sync.Mutex
-	current  *task
-	status   string  // how the process ended
+	current  *task   // this and the next are guarded by the child's lock
 	initFail *Failed // what it reported before its first poll
 }
 
@@ -58,128 +48,45 @@ const (
 
 // spawn starts a process with no environment but its own.
 func (h *Host) spawn(function string, f Function) (*sandbox, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	s := &sandbox{
-		host: h, function: function, busy: true,
-		ready: make(chan struct{}), next: make(chan *task), polled: make(chan struct{}, 1), exited: make(chan struct{}),
-	}
+	s := &sandbox{host: h, busy: true, next: make(chan *task), polled: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+version+"/invocation/next", s.poll)
 	mux.HandleFunc("POST "+version+"/invocation/{id}/response", s.response)
 	mux.HandleFunc("POST "+version+"/invocation/{id}/error", s.failure)
 	mux.HandleFunc("POST "+version+"/init/error", s.initError)
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	var err error
+	if s.child, err = newChild(function, h.cfg.Binary, mux, h.cfg.Log); err != nil {
+		return nil, err
+	}
 
-	handler, memory := f.Handler, f.MemoryMB
-	if handler == "" {
-		handler = function
-	}
-	if memory == 0 {
-		memory = 128
-	}
-	s.cmd = exec.Command(h.cfg.Binary)
 	s.cmd.Env = append([]string{
-		"AWS_LAMBDA_RUNTIME_API=" + l.Addr().String(),
+		"AWS_LAMBDA_RUNTIME_API=" + s.address(),
 		"AWS_LAMBDA_FUNCTION_NAME=" + function,
 		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(memory),
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(cmp.Or(f.MemoryMB, 128)),
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + function,
 		"AWS_LAMBDA_LOG_STREAM_NAME=local",
 		"AWS_EXECUTION_ENV=AWS_Lambda_provided.al2023",
 		"AWS_REGION=" + h.cfg.Region,
-		"_HANDLER=" + handler,
+		"_HANDLER=" + cmp.Or(f.Handler, function),
 		"PATH=/usr/local/bin:/usr/bin:/bin",
 		"TZ=:UTC",
 		"LANG=en_US.UTF-8",
 	}, f.Environment...)
-	separate(s.cmd)
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	errs, err := s.cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		_ = l.Close()
-		return nil, errClosed
-	}
-	if err := s.cmd.Start(); err != nil {
-		_ = l.Close()
-		return nil, &Failed{Type: "Runtime.InvalidEntrypoint", Message: "Error: " + err.Error()}
-	}
-	h.up = append(h.up, s)
-	h.wg.Go(func() { _ = s.server.Serve(l) })
-	h.wg.Go(func() { s.reap(out, errs) })
-	return s, nil
-}
-
-// reap reads what the process writes until it has ended, then forgets it.
-func (s *sandbox) reap(streams ...io.Reader) {
-	readLines(func(line []byte) { s.host.cfg.Log(s.function, line) }, streams...)
-	_ = s.cmd.Wait()
-	s.mu.Lock()
-	s.status = s.cmd.ProcessState.String()
-	s.mu.Unlock()
-	s.host.forget(s)
-	close(s.exited)
-	_ = s.server.Close()
-}
-
-// readLines hands every line of the streams on until all have ended.
-func readLines(to func([]byte), streams ...io.Reader) {
-	var all sync.WaitGroup
-	for _, stream := range streams {
-		all.Go(func() {
-			r := bufio.NewReader(stream)
-			for {
-				line, err := r.ReadBytes('\n')
-				if line = []byte(strings.TrimRight(string(line), "\r\n")); len(line) > 0 {
-					to(line)
-				}
-				if err != nil {
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-}
-
-func (s *sandbox) name() string { return s.function }
-
-// kill ends the process, by its own id, with all that it has started.
-func (s *sandbox) kill() {
-	s.host.forget(s)
-	end(s.cmd)
-	<-s.exited
+	return s, h.start(s, "Runtime.InvalidEntrypoint")
 }
 
 // started waits for the first poll.
 func (s *sandbox) started(limit time.Duration) error {
-	t := time.NewTimer(limit)
-	defer t.Stop()
-	select {
-	case <-s.ready:
-		return nil
-	case <-s.exited:
+	return s.wait(limit, func() *Failed {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.initFail != nil {
 			return s.initFail
 		}
 		return &Failed{Type: "Runtime.ExitError", Message: "Error: Runtime exited with error: " + s.status}
-	case <-t.C:
-		return &Failed{Type: "Sandbox.Timedout", Message: fmt.Sprintf("Error: Init timed out after %.2f seconds", limit.Seconds())}
-	}
+	}, &Failed{Type: "Sandbox.Timedout", Message: fmt.Sprintf("Error: Init timed out after %.2f seconds", limit.Seconds())})
 }
 
 // serve hands one invocation to the process and waits for its answer, its
@@ -233,9 +140,7 @@ func (s *sandbox) release(timer *time.Timer) {
 }
 
 func (s *sandbox) poll(w http.ResponseWriter, r *http.Request) {
-	first := false
-	s.once.Do(func() { close(s.ready); first = true })
-	if !first {
+	if !s.polls() {
 		select {
 		case s.polled <- struct{}{}:
 		default:

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os/exec"
 	"strconv"
 	"sync"
 	"time"
@@ -15,20 +13,12 @@ import (
 
 // worker is one process of Function Compute with a Runtime API of its own.
 type worker struct {
-	host     *Compute
-	function string
-	load     int // invocations it was given; guarded by the host's lock
+	*child
+	host *Compute
+	load int // invocations it was given; guarded by the host's lock
 
-	cmd    *exec.Cmd
-	server *http.Server
-	ready  chan struct{} // closed at the first poll
-	next   chan *order
-	exited chan struct{} // closed when the process has ended
-	once   sync.Once
-
-	mu     sync.Mutex
-	open   map[string]*order // by request id
-	status string            // how the process ended
+	next chan *order
+	open map[string]*order // by request id; guarded by the child's lock
 }
 
 // order is an invocation on its way through one process.
@@ -50,22 +40,17 @@ const computeVersion = "/2020-11-11/runtime"
 
 // spawn starts a process with no environment but its own.
 func (c *Compute) spawn(function string, f Function) (*worker, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	w := &worker{
-		host: c, function: function, load: 1, open: map[string]*order{},
-		ready: make(chan struct{}), next: make(chan *order), exited: make(chan struct{}),
-	}
+	w := &worker{host: c, load: 1, open: map[string]*order{}, next: make(chan *order)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+computeVersion+"/invocation/next", w.poll)
 	mux.HandleFunc("POST "+computeVersion+"/invocation/{id}/response", w.response)
 	mux.HandleFunc("POST "+computeVersion+"/invocation/{id}/error", w.failure)
-	w.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	w.cmd = exec.Command(c.cfg.Binary)
+	var err error
+	if w.child, err = newChild(function, c.cfg.Binary, mux, c.cfg.Log); err != nil {
+		return nil, err
+	}
 	w.cmd.Env = append([]string{
-		"FC_RUNTIME_API=" + l.Addr().String(),
+		"FC_RUNTIME_API=" + w.address(),
 		"FC_FUNCTION_NAME=" + function,
 		"FC_FUNCTION_HANDLER=" + f.Handler,
 		"FC_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(cmp.Or(f.MemoryMB, 512)),
@@ -74,67 +59,13 @@ func (c *Compute) spawn(function string, f Function) (*worker, error) {
 		"PATH=/usr/local/bin:/usr/bin:/bin",
 		"TZ=UTC",
 	}, f.Environment...)
-	separate(w.cmd)
-	out, err := w.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	errs, err := w.cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		_ = l.Close()
-		return nil, errClosed
-	}
-	if err := w.cmd.Start(); err != nil {
-		_ = l.Close()
-		return nil, &Failed{Type: Unhandled, Message: "Error: " + err.Error()}
-	}
-	c.up = append(c.up, w)
-	c.wg.Go(func() { _ = w.server.Serve(l) })
-	c.wg.Go(func() { w.reap(out, errs) })
-	return w, nil
-}
-
-// reap reads what the process writes until it has ended, then forgets it.
-func (w *worker) reap(streams ...io.Reader) {
-	readLines(func(line []byte) { w.host.cfg.Log(w.function, line) }, streams...)
-	_ = w.cmd.Wait()
-	w.mu.Lock()
-	w.status = w.cmd.ProcessState.String()
-	w.mu.Unlock()
-	w.host.forget(w)
-	close(w.exited)
-	_ = w.server.Close()
-}
-
-func (w *worker) name() string { return w.function }
-
-// kill ends the process, by its own id, with all that it has started and all
-// that it works on. It must not be left to poll a server that is gone: the
-// runtime's library would do so without a pause.
-func (w *worker) kill() {
-	w.host.forget(w)
-	end(w.cmd)
-	<-w.exited
+	return w, c.start(w, Unhandled)
 }
 
 // started waits for the first poll.
 func (w *worker) started(limit time.Duration) error {
-	t := time.NewTimer(limit)
-	defer t.Stop()
-	select {
-	case <-w.ready:
-		return nil
-	case <-w.exited:
-		return w.died("")
-	case <-t.C:
-		return &Failed{Type: Unhandled, Message: fmt.Sprintf("the process did not ask for work within %v", limit)}
-	}
+	return w.wait(limit, func() *Failed { return w.died("") },
+		&Failed{Type: Unhandled, Message: fmt.Sprintf("the process did not ask for work within %v", limit)})
 }
 
 func (w *worker) died(id string) *Failed {
@@ -191,7 +122,7 @@ func (w *worker) header(id string, f Function) http.Header {
 
 // poll holds the request until there is work: the library polls again at once.
 func (w *worker) poll(rw http.ResponseWriter, r *http.Request) {
-	w.once.Do(func() { close(w.ready) })
+	w.polls()
 	var o *order
 	select {
 	case o = <-w.next:
