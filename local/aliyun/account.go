@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -113,29 +112,4 @@ func acs(r *http.Request) (signed, wire.Problem) {
 		key: id, token: r.Header.Get("x-acs-security-token"), at: at, nonce: r.Header.Get("x-acs-signature-nonce"),
 		verify: func(secret string) bool { return rpc.HeaderSignature(r, secret) == given },
 	}, ""
-}
-
-func (c *Cloud) record(call *wire.Call, code string) {
-	r := call.Record(code)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls = append(c.calls, r)
-}
-
-// Calls returns every call so far in the order in which they had their effect.
-func (c *Cloud) Calls() []wire.Record {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.calls)
-}
-
-// Count tells how often an action was called.
-func (c *Cloud) Count(action string) int {
-	n := 0
-	for _, r := range c.Calls() {
-		if r.Action == action {
-			n++
-		}
-	}
-	return n
 }

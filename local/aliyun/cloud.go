@@ -8,6 +8,7 @@ package aliyun
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -56,6 +57,7 @@ type Config struct {
 var Latencies = map[string]time.Duration{
 	"CreateSnapshotGroup": 250 * time.Millisecond,
 	"ecs":                 60 * time.Millisecond,
+	"assistant":           60 * time.Millisecond,
 	"cms":                 30 * time.Millisecond,
 	"fnf":                 30 * time.Millisecond,
 	"eventbridge":         20 * time.Millisecond,
@@ -65,6 +67,8 @@ var Latencies = map[string]time.Duration{
 
 // Cloud is the running account.
 type Cloud struct {
+	*wire.Gate
+
 	ECS         *ecs.ECS
 	Assistant   *assistant.Assistant
 	EventBridge *eventbridge.EventBridge
@@ -73,13 +77,11 @@ type Cloud struct {
 
 	cfg      Config
 	services map[string]wire.Service
-	buckets  wire.Buckets
 
 	mu     sync.Mutex
 	random *rand.Rand
 	keys   map[string]key // by access key id
 	nonces map[string]bool
-	calls  []wire.Record
 }
 
 type key struct{ role, secret, token string }
@@ -95,7 +97,17 @@ func New(cfg Config) *Cloud {
 	if cfg.Keys == 0 {
 		cfg.Keys = cfg.Seed
 	}
+	if d, ok := cfg.Latency["ecs"]; ok { // whose endpoint Cloud Assistant's calls go to
+		cfg.Latency = maps.Clone(cfg.Latency)
+		cfg.Latency["assistant"] = d
+	}
 	c := &Cloud{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0)), keys: map[string]key{}, nonces: map[string]bool{}}
+	c.Gate = &wire.Gate{
+		Faults: cfg.Faults, Unthrottled: cfg.Unthrottled, Latency: cfg.Latency, Latencies: Latencies,
+		NewID: c.requestID, Route: route, Service: func(call *wire.Call) wire.Service { return c.services[call.Service] },
+		Unknown: unknown, Authenticate: c.authenticate,
+		Partial: partial, ContentType: "application/json;charset=utf-8", IDHeader: "X-Acs-Request-Id",
+	}
 
 	b := cfg.EventBridge
 	b.Region, b.Account, b.NewID = cfg.Region, cfg.Account, func() string { return c.digits(32) }
@@ -150,20 +162,6 @@ func (c *Cloud) Close() {
 	c.ECS.Close()
 	c.Assistant.Close()
 	c.EventBridge.Close()
-}
-
-func (c *Cloud) latency(service, action string) time.Duration {
-	if service == "assistant" {
-		service = "ecs"
-	}
-	for _, table := range []map[string]time.Duration{c.cfg.Latency, Latencies} {
-		for _, name := range []string{action, service, "*"} {
-			if d, ok := table[name]; ok {
-				return d
-			}
-		}
-	}
-	return 0
 }
 
 // digits are those of an id, as ids of a newer Region begin.

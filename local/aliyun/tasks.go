@@ -10,7 +10,6 @@ import (
 
 	"github.com/quiesce/quiesce/local/aliyun/eventbridge"
 	"github.com/quiesce/quiesce/local/aws/wire"
-	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/runtimeapi"
 	"github.com/quiesce/quiesce/workflow/asl"
 	"github.com/quiesce/quiesce/workflow/flow"
@@ -37,7 +36,7 @@ func (c *Cloud) Tasks(functions runtimeapi.Invoker) asl.Tasks {
 }
 
 func (c *Cloud) invoke(ctx context.Context, functions runtimeapi.Invoker, resource string, payload json.RawMessage) (json.RawMessage, error) {
-	if err := wire.Sleep(ctx, c.latency("fc", "InvokeFunction")); err != nil {
+	if err := wire.Sleep(ctx, c.Takes("fc", "InvokeFunction")); err != nil {
 		return nil, err
 	}
 	_, name, _ := strings.Cut(resource, ":functions/")
@@ -60,25 +59,15 @@ func (c *Cloud) putEvents(ctx context.Context, input json.RawMessage) (json.RawM
 		return nil, &asl.Error{Name: asl.Runtime, Cause: err.Error()}
 	}
 	call := &wire.Call{
-		ID: c.requestID(), Service: "eventbridge", Action: "PutEvents", Role: "workflow", At: time.Now(), Body: in.Body,
+		Service: "eventbridge", Action: "PutEvents", Role: "workflow", Body: in.Body,
 		HTTP: &http.Request{Header: http.Header{"Content-Type": {"application/cloudevents-batch+json"}}},
 	}
-	call.Planned = c.cfg.Faults.Arrive(fault.WithStep(ctx, call.Role), call.Role, call.Action)
-	err := c.admit(call, c.EventBridge)
-	var reply wire.Reply
-	if err == nil {
-		reply, err = c.EventBridge.Do(ctx, call)
-	}
-	code := ""
-	if err != nil {
-		code = wire.AsError(err).Code
-	}
-	c.record(call, code)
-	if slept := wire.Sleep(ctx, c.latency("eventbridge", "PutEvents")+call.Planned.Slow); slept != nil {
-		return nil, slept
+	reply, err := c.Inside(ctx, call, c.EventBridge)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
 	if err != nil {
-		return nil, &asl.Error{Name: "EventBridge." + code, Cause: err.Error()}
+		return nil, &asl.Error{Name: "EventBridge." + wire.AsError(err).Code, Cause: err.Error()}
 	}
 	var out struct{ FailedEntryCount int }
 	if json.Unmarshal(reply.Body, &out) == nil && out.FailedEntryCount > 0 {

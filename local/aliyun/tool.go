@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/quiesce/quiesce/local/aws/wire"
 	"github.com/quiesce/quiesce/local/fault"
@@ -67,21 +66,8 @@ func (i inside) Write(ctx context.Context, members []string, key, value string) 
 
 // do is one call of ECS from inside, with the faults and the latency of any.
 func (i inside) do(ctx context.Context, action string, form url.Values, into any) error {
-	call := &wire.Call{ID: i.c.requestID(), Service: "ecs", Action: action, Step: fault.PluginTarget, Role: plugin.Label, At: time.Now(), Form: form}
-	call.Planned = i.c.cfg.Faults.Arrive(fault.WithStep(context.WithoutCancel(ctx), call.Step), call.Step, action)
-	err := i.c.admit(call, i.c.ECS)
-	var reply wire.Reply
-	if err == nil {
-		reply, err = i.c.ECS.Do(ctx, call)
-	}
-	code := ""
-	if err != nil {
-		code = wire.AsError(err).Code
-	}
-	i.c.record(call, code)
-	if slept := wire.Sleep(ctx, i.c.latency("ecs", action)+call.Planned.Slow); slept != nil {
-		return slept
-	}
+	call := &wire.Call{Service: "ecs", Action: action, Step: fault.PluginTarget, Role: plugin.Label, Form: form}
+	reply, err := i.c.Inside(ctx, call, i.c.ECS)
 	if err != nil || into == nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -81,28 +80,3 @@ func (c *Cloud) authenticate(call *wire.Call, protocol wire.Protocol) error {
 
 // Record is one call that arrived.
 type Record = wire.Record
-
-func (c *Cloud) record(call *wire.Call, code string) {
-	r := call.Record(code)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls = append(c.calls, r)
-}
-
-// Calls returns every call so far in the order in which they had their effect.
-func (c *Cloud) Calls() []Record {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.calls)
-}
-
-// Count tells how often an action was called.
-func (c *Cloud) Count(action string) int {
-	n := 0
-	for _, r := range c.Calls() {
-		if r.Action == action {
-			n++
-		}
-	}
-	return n
-}

@@ -65,6 +65,8 @@ var Latencies = map[string]time.Duration{
 
 // Cloud is the running account.
 type Cloud struct {
+	*wire.Gate
+
 	EC2    *ec2.EC2
 	SSM    *ssm.SSM
 	Bus    *bus.Bus
@@ -76,12 +78,10 @@ type Cloud struct {
 
 	cfg      Config
 	services map[string]wire.Service
-	buckets  wire.Buckets
 
 	mu      sync.Mutex
 	random  *rand.Rand
 	secrets map[string]key // by access key id
-	calls   []Record
 }
 
 type key struct{ role, secret string }
@@ -98,6 +98,11 @@ func New(cfg Config) *Cloud {
 		cfg.Signing = &wire.Keys{}
 	}
 	c := &Cloud{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0)), secrets: make(map[string]key)}
+	c.Gate = &wire.Gate{
+		Faults: cfg.Faults, Unthrottled: cfg.Unthrottled, Latency: cfg.Latency, Latencies: Latencies,
+		NewID: c.uuid, Route: c.route, Service: c.service, Unknown: unknown, Authenticate: c.authenticate,
+		Partial: partial, ContentType: "application/x-amz-json-1.1", IDHeader: "X-Amzn-Requestid",
+	}
 
 	b := cfg.Bus
 	b.Region, b.Account, b.NewID = cfg.Region, cfg.Account, c.uuid
@@ -161,17 +166,6 @@ func (c *Cloud) Close() {
 	}
 	c.SSM.Close()
 	c.Bus.Close()
-}
-
-func (c *Cloud) latency(service, action string) time.Duration {
-	for _, table := range []map[string]time.Duration{c.cfg.Latency, Latencies} {
-		for _, name := range []string{action, service, "*"} {
-			if d, ok := table[name]; ok {
-				return d
-			}
-		}
-	}
-	return 0
 }
 
 func (c *Cloud) hex(digits int) string {

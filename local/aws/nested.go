@@ -31,7 +31,7 @@ func (c *Cloud) startExecution(ctx context.Context, sync bool, input json.RawMes
 	if in.Name == "" {
 		in.Name = c.uuid()
 	}
-	if bucket := states.StartLimit; !c.cfg.Unthrottled && !c.buckets.Take("states:StartExecution", bucket, time.Now()) {
+	if bucket := states.StartLimit; !c.Take("states:StartExecution", bucket, time.Now()) {
 		return nil, &asl.Error{Name: "StepFunctions.AWSStepFunctionsException", Cause: "Rate exceeded (Service: AWSStepFunctions; Status Code: 400; Error Code: ThrottlingException)"}
 	}
 	_, machine, _ := strings.Cut(in.StateMachineArn, ":stateMachine:")

@@ -1,15 +1,11 @@
 package aws
 
 import (
-	"context"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/quiesce/quiesce/local/aws/wire"
-	"github.com/quiesce/quiesce/local/fault"
 )
 
 // targets routes the awsJson services by the prefix of X-Amz-Target.
@@ -20,62 +16,9 @@ var targets = map[string]string{"AmazonSSM": "ssm", "AWSEvents": "events", "AWSS
 // as it is sent.
 var partial = map[string]bool{"DescribeSnapshots": true, "GetCommandInvocation": true}
 
-// answer handles one request wholly: whose it is, what is planned for it, its
-// effect, then its latency.
-func (c *Cloud) answer(ctx context.Context, r *http.Request, body []byte) (wire.Reply, error) {
-	call := &wire.Call{ID: c.uuid(), At: time.Now(), Body: body, HTTP: r, Step: fault.StepOf(ctx)}
-	c.route(call)
-	service := c.service(call)
-	if service == nil {
-		return wire.AWSJSON.Refuse(wire.Bad("UnknownOperationException", "no service here answers to %s", call.Action), call.ID), nil
-	}
-	protocol := service.Protocol()
-	var reply wire.Reply
-	err := c.authenticate(call, protocol)
-	if err == nil {
-		if call.Step == "" {
-			call.Step = call.Role
-		}
-		// What the plan does to the world outlives a client that hangs up.
-		call.Planned = c.cfg.Faults.Arrive(fault.WithStep(context.WithoutCancel(ctx), call.Step), call.Step, call.Action)
-		if call.Planned.Hang {
-			<-ctx.Done()
-			return wire.Reply{}, ctx.Err()
-		}
-		if err = c.admit(call, service); err == nil {
-			reply, err = service.Do(ctx, call)
-		}
-	}
-	code := ""
-	if err != nil {
-		e := wire.AsError(err)
-		code = e.Code
-		reply = protocol.Refuse(e, call.ID)
-	}
-	c.record(call, code)
-	if reply.Header == nil {
-		reply.Header = make(http.Header)
-	}
-	if reply.Header.Get("Content-Type") == "" {
-		reply.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	}
-	reply.Header.Set("X-Amzn-Requestid", call.ID)
-	reply.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	if err := wire.Sleep(ctx, c.latency(call.Service, call.Action)+call.Planned.Slow); err != nil {
-		return wire.Reply{}, err
-	}
-	if call.Planned.Drop {
-		return wire.Reply{}, wire.ErrDropped
-	}
-	if call.Planned.Wrong && !partial[call.Action] && err == nil {
-		reply.Body = reply.Body[:len(reply.Body)/2]
-	}
-	return reply, nil
-}
-
-// admit refuses what the plan or the request limits refuse.
-func (c *Cloud) admit(call *wire.Call, service wire.Service) error {
-	return c.buckets.Admit(call, service, c.cfg.Unthrottled)
+// unknown answers what no service answers to.
+func unknown(call *wire.Call) wire.Reply {
+	return wire.AWSJSON.Refuse(wire.Bad("UnknownOperationException", "no service here answers to %s", call.Action), call.ID)
 }
 
 // route finds the service and the action of a request as the endpoints do.
@@ -102,17 +45,4 @@ func (c *Cloud) route(call *wire.Call) {
 	if r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "2" {
 		call.Action = "ListObjectsV2"
 	}
-}
-
-// Transport reaches the cloud in process, whatever host a request names.
-func (c *Cloud) Transport() http.RoundTripper { return wire.Front(c.answer) }
-
-// ServeHTTP answers over sockets.
-func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	wire.Front(c.answer).ServeHTTP(w, r)
-}
-
-// Serve answers on a listener on loopback until ctx ends.
-func (c *Cloud) Serve(ctx context.Context, l net.Listener) error {
-	return wire.Front(c.answer).Serve(ctx, l)
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/quiesce/quiesce/local/aws/bus"
 	"github.com/quiesce/quiesce/local/aws/wire"
-	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/runtimeapi"
 	"github.com/quiesce/quiesce/workflow/asl"
 )
@@ -47,7 +46,7 @@ func (c *Cloud) FunctionARN(name string) string {
 }
 
 func (c *Cloud) invoke(ctx context.Context, functions runtimeapi.Invoker, arn string, payload json.RawMessage) (json.RawMessage, error) {
-	if err := wire.Sleep(ctx, c.latency("lambda", "Invoke")); err != nil {
+	if err := wire.Sleep(ctx, c.Takes("lambda", "Invoke")); err != nil {
 		return nil, err
 	}
 	_, name, ok := strings.Cut(arn, ":function:")
@@ -92,20 +91,10 @@ func (c *Cloud) putEvents(ctx context.Context, input json.RawMessage) (json.RawM
 		}
 	}
 	body, _ := json.Marshal(in)
-	call := &wire.Call{ID: c.uuid(), Service: "events", Action: "PutEvents", Role: "workflow", At: time.Now(), Body: body, HTTP: &http.Request{}}
-	call.Planned = c.cfg.Faults.Arrive(fault.WithStep(ctx, call.Role), call.Role, call.Action)
-	err := c.admit(call, c.Bus)
-	var reply wire.Reply
-	if err == nil {
-		reply, err = c.Bus.Do(ctx, call)
-	}
-	code := ""
-	if err != nil {
-		code = wire.AsError(err).Code
-	}
-	c.record(call, code)
-	if waited := wire.Sleep(ctx, c.latency("events", "PutEvents")+call.Planned.Slow); waited != nil {
-		return nil, waited
+	call := &wire.Call{Service: "events", Action: "PutEvents", Role: "workflow", Body: body, HTTP: &http.Request{}}
+	reply, err := c.Inside(ctx, call, c.Bus)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
 	if err != nil {
 		e := wire.AsError(err)

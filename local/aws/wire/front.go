@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"github.com/quiesce/quiesce/local/fault"
 )
 
 // ErrDropped is a connection that breaks before the reply.
@@ -96,25 +94,4 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// Admit refuses what the plan or the request limits refuse.
-func (b *Buckets) Admit(c *Call, s Service, unthrottled bool) error {
-	protocol := s.Protocol()
-	switch c.Planned.Refuse {
-	case fault.Throttle:
-		return protocol.Throttled
-	case fault.Deny:
-		return protocol.Denied
-	case fault.BusDown:
-		return protocol.Down
-	}
-	if unthrottled {
-		return nil
-	}
-	bucket, limit := s.Limit(c)
-	if limit.Capacity > 0 && !b.Take(c.Region+c.Service+":"+bucket, limit, c.At) {
-		return protocol.Throttled
-	}
-	return nil
 }
