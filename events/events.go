@@ -9,7 +9,7 @@ import "time"
 const Source = "quiesce"
 
 // Detail types. Every run publishes exactly one of Completed, Degraded and
-// Failed; ThawFailed comes beside Failed when a person must act. Every fleet
+// Failed, and one that was stopped while it told that may tell it twice; ThawFailed comes beside Failed when a person must act. Every fleet
 // and every group publishes one report besides, and so does every deletion of
 // what a policy's retention does not keep, and every look after its sets that
 // did something. Every restore test publishes how it ended, and every restore

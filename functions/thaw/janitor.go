@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/quiesce/quiesce/events"
@@ -98,24 +99,28 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 	if err != nil {
 		return err
 	}
-	unjudged := slices.DeleteFunc(slices.Clone(found), func(s cloud.TaggedSnapshot) bool { return s.Tags[cloud.TagConsistency] != "" })
-	if len(found) > 0 && len(unjudged) == 0 {
-		return nil // its tag step had come so far, and goes on by itself
+	who, now := telemetry.Subject(plan), time.Now()
+	outcome := events.Outcome{
+		Subject: who, Outcome: string(run.OutcomeFailedDirty), Asked: plan.Policy.Asked(), Reason: reason, Code: string(code), NextMove: next,
 	}
+	unjudged := slices.DeleteFunc(slices.Clone(found), func(s cloud.TaggedSnapshot) bool { return s.Tags[cloud.TagConsistency] != "" })
 	ids := cloud.IDs(unjudged)
-	if len(ids) > 0 {
+	if len(found) > 0 && len(ids) == 0 { // its tag step had come so far, and goes on by itself; but nobody learns whether that gets to tell
+		ids = judged(found, alarm, &outcome)
+	} else if len(ids) > 0 {
 		if err := c.TagSnapshots(ctx, ids, map[string]string{
 			cloud.TagRun: plan.RunID, cloud.TagConsistency: "none", cloud.TagReason: cloud.TagValue(reason),
 		}); err != nil {
 			return err
 		}
 	}
-	metrics.Emit(plan.Policy.Name, "thaw", plan.RunID, telemetry.Count(telemetry.SetFailed))
-	who, now := telemetry.Subject(plan), time.Now()
-	told := []events.Event{{Type: events.TypeFailed, Time: now, Resources: ids, Detail: events.Outcome{
-		Subject: who, Outcome: string(run.OutcomeFailedDirty), Asked: plan.Policy.Asked(),
-		Reason: reason, Code: string(code), NextMove: next, SnapshotIDs: ids,
-	}}}
+	outcome.SnapshotIDs = ids
+	final := map[string]string{string(run.OutcomeCompleted): events.TypeCompleted, string(run.OutcomeDegraded): events.TypeDegraded}[outcome.Outcome]
+	if final == "" {
+		final = events.TypeFailed
+		metrics.Emit(plan.Policy.Name, "thaw", plan.RunID, telemetry.Count(telemetry.SetFailed))
+	}
+	told := []events.Event{{Type: final, Time: now, Resources: ids, Detail: outcome}}
 	if alarm {
 		metrics.Emit(plan.Policy.Name, "thaw", plan.RunID, telemetry.Count(telemetry.ThawFailed))
 		told = append(told, events.Event{Type: events.TypeThawFailed, Time: now, Detail: events.Thaw{
@@ -123,4 +128,28 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 		}})
 	}
 	return c.Publish(ctx, told)
+}
+
+// judged reads the outcome of a run off its set, which the run's own tag step has
+// labelled, and returns the set's snapshots. Where the application may be held
+// still, it is the thaw that counts.
+func judged(found []cloud.TaggedSnapshot, alarm bool, o *events.Outcome) []string {
+	set := slices.DeleteFunc(slices.Clone(found), func(s cloud.TaggedSnapshot) bool { return s.Tags[cloud.TagConsistency] == "none" })
+	if len(set) == 0 {
+		return cloud.IDs(found)
+	}
+	tags := set[0].Tags
+	level := run.Consistency(tags[cloud.TagConsistency])
+	o.Consistency = string(level)
+	o.FrozenMs, _ = strconv.ParseFloat(tags[cloud.TagFrozenMs], 64)
+	switch {
+	case alarm:
+		return cloud.IDs(set)
+	case level.Rank() >= run.Consistency(o.Asked).Rank():
+		o.Outcome, o.NextMove = string(run.OutcomeCompleted), ""
+	default:
+		o.Outcome, o.NextMove = string(run.OutcomeDegraded), "Read the reason; the snapshots are what they are called."
+	}
+	o.Reason, o.Code = tags[cloud.TagReason], ""
+	return cloud.IDs(set)
 }

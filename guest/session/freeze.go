@@ -172,6 +172,7 @@ func (s *session) frozen(end protocol.Stamp) error {
 		left := time.Duration(end.Mono-s.host.Stamp().Mono) - guardMargin
 		s.timers = append(s.timers, time.AfterFunc(left, func() {
 			s.breakOff("deadline", func() { s.lose("helper", "the freeze's deadline came before the thaw", s.host.Stamp()) })
+			s.insist()
 		}))
 	}
 	return s.save()

@@ -77,6 +77,24 @@ func (s *session) breakOff(reason string, noted func()) {
 	s.save()
 }
 
+// insist thaws at the deadline what a thaw before it was refused for, and keeps
+// trying: the guard behind that may be dead.
+func (s *session) insist() {
+	for range expireTries {
+		s.enter(context.Background())
+		if len(s.owed()) > 0 {
+			_ = s.thawAll()
+			s.save()
+		}
+		left := len(s.owed())
+		s.leave()
+		if left == 0 {
+			return
+		}
+		time.Sleep(thawBudget)
+	}
+}
+
 // sign deals with what happened to a volume unasked.
 func (s *session) sign(v *volume, sign Sign) {
 	s.mu.Lock()

@@ -30,7 +30,8 @@ type process struct {
 	mu       sync.Mutex
 	held     []*held
 	sessions []dropper      // on servers, which end with the process
-	phase    protocol.Phase // as it was last saved
+	run      string         // whose session is open, or was the last one
+	phase    protocol.Phase // of that, as it was last saved
 	keeper   bool           // this is the one that comes after a dead one
 }
 
@@ -335,7 +336,9 @@ func (m *Machine) readRecords() ([]session.Record, error) {
 // Save replaces the record of its run.
 func (p *process) Save(r session.Record) error {
 	p.mu.Lock()
-	p.phase = r.Evidence.Phase
+	if r.RunID == p.run || p.run == "" || r.Evidence.Phase == protocol.Opening { // what is kept of a thaw that came too early is no session
+		p.run, p.phase = r.RunID, r.Evidence.Phase
+	}
 	p.mu.Unlock()
 	if err := p.op(context.Background(), p.step(), "save"); err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/local/fault"
+	"github.com/quiesce/quiesce/local/sim"
+	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
@@ -99,14 +101,15 @@ func (w *world) isWhole(r *Ended, say sayer) {
 // isOver: nothing begins for a run that has ended. What a stopped execution had
 // started goes on by itself, and a freeze call that the kernel held for longer
 // than the run cannot be cut short: the run has then called a person, and the
-// freeze is undone the moment it comes about.
+// freeze is undone the moment it comes about. The same holds for a freeze on its
+// way to the instance when the run lost the right to command it.
 func (w *world) isOver(t *truth, r *Ended, say sayer) {
 	if r.Status != "SUCCEEDED" && r.Status != "FAILED" {
 		return
 	}
 	end := r.events[len(r.events)-1].Timestamp.Sub(w.began)
 	for _, x := range t.epochs {
-		held := r.Error == "FailedDirty" && x.to-x.from < undone
+		held := r.Error == "FailedDirty" && (x.to-x.from < undone || w.silenced(r.ID, x.from))
 		if x.run == r.ID && x.from > end && !held {
 			say("%s was frozen by %s, %s after that had ended", x.mount, r.ID, x.from-end)
 		}
@@ -116,6 +119,13 @@ func (w *world) isOver(t *truth, r *Ended, say sayer) {
 			say("the application was brought to rest by %s, %s after that had ended", r.ID, p.from-end)
 		}
 	}
+}
+
+// silenced reports that no thaw of a run had reached the instance by then.
+func (w *world) silenced(run string, by time.Duration) bool {
+	return !slices.ContainsFunc(w.happened(), func(e sim.Event) bool {
+		return e.Kind == sim.Told && e.Run == run && e.Text == string(protocol.Thaw) && e.At < by
+	})
 }
 
 // isFound: a set whose answer was lost on the way is a set all the same.

@@ -82,6 +82,31 @@ var found = []struct {
 		plan:  []string{"snapshot/CreateSnapshots:stop-execution", "thaw/release:stall"},
 		slow:  20 * time.Minute,
 	},
+	{
+		name:  "the end of a run is told though it was stopped while its tag step wrote, and that died of it",
+		setup: Setup{Deadline: 20},
+		plan:  []string{"tag/CreateTags:hang@2", "tag/CreateTags:stop-execution@2"},
+	},
+	{
+		name:  "the deadline thaws what a thaw was refused for, though the guard is dead",
+		setup: Setup{Server: true, Deadline: 5, Victim: 1},
+		plan:  []string{"thaw/thaw:refuse", "thaw/GetCommandInvocation:agent-restart", "thaw/GetCommandInvocation:kill-guard"},
+	},
+	{
+		name:  "a keeper comes after a helper that another run has asked in vain",
+		setup: Setup{Deadline: 20, Deaf: true, Second: 100 * time.Millisecond},
+		plan:  []string{"snapshot/CreateSnapshots:stop-execution", "thaw/PutEvents:kill-helper"},
+	},
+	{
+		name:  "a freeze that comes once the run may not command the instance any more lasts to its own deadline",
+		setup: Setup{Server: true, Deadline: 20, Fail: true, Dirty: gibibyte, Deaf: true},
+		plan:  []string{"freeze/GetCommandInvocation:deny", "thaw/SendCommand:deny"},
+	},
+	{
+		name:  "a set of which a list shows a part is looked for again",
+		setup: Setup{},
+		plan:  []string{"snapshot:crash-after", "snapshot/DescribeSnapshots:wrong-data"},
+	},
 }
 
 func TestFound(t *testing.T) {
