@@ -29,6 +29,7 @@ import (
 	"github.com/quiesce/quiesce/functions/snapshot"
 	"github.com/quiesce/quiesce/functions/startplugin"
 	"github.com/quiesce/quiesce/functions/startvss"
+	"github.com/quiesce/quiesce/functions/sweep"
 	"github.com/quiesce/quiesce/functions/tag"
 	"github.com/quiesce/quiesce/functions/targets"
 	"github.com/quiesce/quiesce/functions/thaw"
@@ -88,11 +89,14 @@ var Listeners = []string{"wake"}
 // Chores lists the functions that a schedule of their own starts.
 var Chores = []string{"prune", "curate"}
 
+// FlowChores lists the functions that a timer starts on Alibaba Cloud.
+var FlowChores = []string{"prune", "sweep"}
+
 // Names lists every function, the steps first.
 var Names = slices.Concat(Steps, WindowsSteps, FleetSteps, RestoreSteps, VerifySteps, Listeners, Chores)
 
 // FlowNames lists every function of Alibaba Cloud, where nothing is curated.
-var FlowNames = slices.Concat(Steps, PluginSteps, RestoreSteps, Listeners, []string{"prune"})
+var FlowNames = slices.Concat(Steps, PluginSteps, RestoreSteps, Listeners, FlowChores)
 
 // Timeouts is how long each function may run. The workflow's tasks wait a
 // little longer, to hear the function's own answer.
@@ -119,6 +123,7 @@ var Timeouts = map[string]time.Duration{
 
 	"prune":          15 * time.Minute,
 	"curate":         10 * time.Minute,
+	"sweep":          time.Minute,
 	"restore-plan":   2 * time.Minute,
 	"restore-create": 2 * time.Minute,
 	"restore-image":  2 * time.Minute,
@@ -282,6 +287,13 @@ func Table(d Deps) map[string]step.Handler {
 			}
 			return prune.Do(ctx, k, c, m, in)
 		})),
+		"sweep": step.New("sweep", func(ctx context.Context, in sweep.Input) (*sweep.Output, error) {
+			s, ok := c.(cloud.Sweeper)
+			if !ok {
+				return nil, fault.Input("request", "events tell of stopped executions on this cloud: there is nothing to look for")
+			}
+			return sweep.Do(ctx, s, in)
+		}),
 		"curate": watch.Measured("curate", step.New("curate", func(ctx context.Context, in curate.Input) (*curate.Report, error) {
 			if d.Regions == nil {
 				return nil, fault.Input("request", "nothing is copied, shared or locked on this cloud")

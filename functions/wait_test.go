@@ -198,7 +198,7 @@ func names(t *testing.T, err error, field string) {
 
 func TestEveryFunctionIsInTheTable(t *testing.T) {
 	table := functions.Table(functions.Deps{Cloud: newCloud()})
-	all := slices.Concat(functions.Names, functions.PluginSteps)
+	all := slices.Concat(functions.Names, functions.PluginSteps, []string{"sweep"})
 	for _, name := range all {
 		if table[name] == nil || functions.Timeouts[name] == 0 {
 			t.Errorf("%s has no handler or no timeout", name)

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -32,6 +33,7 @@ import (
 // Names in the emulated account of Alibaba Cloud.
 const (
 	flowName       = "quiesce-snapshot"
+	janitorName    = "quiesce-janitor"
 	aliyunInstance = "i-bp1234567890abcdef00"
 	systemDisk     = "d-bp10000000000000root"
 	systemDevice   = "/dev/xvda"
@@ -125,6 +127,7 @@ func (a *alibaba) deploy(ctx context.Context, s stage, b binaries) error {
 			},
 			Functions: map[string]runtimeapi.Function{name: {Timeout: functions.Timeouts[name], Environment: []string{
 				"QUIESCE_STEP=" + name, "QUIESCE_ENDPOINT=" + a.endpoint, "QUIESCE_BUS=" + busName, "QUIESCE_ASSET_BUCKET=" + bucket,
+				"QUIESCE_FLOW=" + flowName, "QUIESCE_JANITOR=" + janitorName,
 				"QUIESCE_HELPER_KEY_" + arch + "=" + key, "QUIESCE_HELPER_SHA256_" + arch + "=" + sum,
 			}}},
 		})
@@ -148,7 +151,7 @@ func (a *alibaba) install(hosts runtimeapi.Invoker) error {
 			_, _ = a.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
 		}
 	})
-	if err := a.deployRestore(); err != nil {
+	if err := errors.Join(a.deployJanitor(), a.deployRestore()); err != nil {
 		return err
 	}
 	return a.cloud.Listen("completion", aliyun.Completed, a.wake)
@@ -211,10 +214,14 @@ func (a *alibaba) execute(ctx context.Context, o Options, s stage, tell Progress
 	return a.operator.Follow(ctx, flowName, name, tell.Passage)
 }
 
-// released waits for the deadline: no event of CloudFlow tells that an
-// execution was stopped, hence no janitor runs, and the instance lets go by
-// itself.
+// released waits for the janitor of an execution that broke off, else for the
+// deadline by which the instance lets go by itself.
 func (a *alibaba) released(ctx context.Context, o Options, record *history.Record) error {
+	if record.Status == "Stopped" || record.Status == "TimedOut" {
+		if swept, err := a.swept(ctx, record.RunID); swept || err != nil {
+			return err
+		}
+	}
 	if record.State.Plan == nil || record.State.Thaw != nil {
 		return nil // nothing was touched, or it was thawed
 	}

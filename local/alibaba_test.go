@@ -39,6 +39,9 @@ func TestRealAlibaba(t *testing.T) {
 			if got := impatient(strings.Join(r.States, " ")); got != impatient(c.states) {
 				t.Errorf("took %s, want %s", got, c.states)
 			}
+			if broke := c.outcome == run.OutcomeFailedDirty; broke && r.Events[events.TypeFailed] != 1 {
+				t.Errorf("the janitor told %v", r.Events)
+			}
 			if c.outcome == run.OutcomeCompleted && (r.Events[events.TypeCompleted] != 1 || !slices.Contains(r.Metrics, "FrozenWindow")) {
 				t.Errorf("told %v and %v", r.Events, r.Metrics)
 			}

@@ -4,6 +4,7 @@ package workflow
 
 import (
 	_ "embed"
+	"slices"
 	"time"
 
 	"github.com/quiesce/quiesce/workflow/asl"
@@ -205,4 +206,25 @@ func RestoreFlowMachine(arn func(step string) string) (*asl.Machine, error) {
 		with[f.Arn] = arn(f.Step)
 	}
 	return flow.Parse([]byte(restorationFlow), with)
+}
+
+//go:embed janitor.flow.yaml
+var janitorFlow string
+
+// JanitorFlow returns what the function sweep starts in CloudFlow after an
+// execution that broke off.
+func JanitorFlow() string { return janitorFlow }
+
+// JanitorFunctions returns the one function that JanitorFlow calls.
+func JanitorFunctions() []Function {
+	return slices.DeleteFunc(Functions(), func(f Function) bool { return f.Step != "thaw" })
+}
+
+// JanitorFlowMachine parses JanitorFlow with the name of its function.
+func JanitorFlowMachine(bus string, arn func(step string) string) (*asl.Machine, error) {
+	with := map[string]string{EventBusName: bus}
+	for _, f := range JanitorFunctions() {
+		with[f.Arn] = arn(f.Step)
+	}
+	return flow.Parse([]byte(janitorFlow), with)
 }

@@ -20,3 +20,25 @@ resource "alicloud_cms_alarm" "failing" {
     times               = 1
   }
 }
+
+# A sweep that fails is made good by the next minute's. One that fails again and
+# again leaves stopped executions to the deadlines on their instances, and nobody
+# hears of them: three times in five minutes is told.
+resource "alicloud_cms_alarm" "unswept" {
+  count              = length(var.alarm_contacts) == 0 ? 0 : 1
+  name               = "${var.name}-unswept"
+  project            = "acs_fc"
+  metric             = "FunctionFunctionErrors"
+  contact_groups     = var.alarm_contacts
+  period             = 300
+  silence_time       = 3600
+  metric_dimensions  = jsonencode([{ functionName = alicloud_fcv3_function.step["sweep"].function_name }])
+  effective_interval = "00:00-23:59"
+
+  escalations_critical {
+    statistics          = "Sum"
+    comparison_operator = ">="
+    threshold           = "3"
+    times               = 1
+  }
+}

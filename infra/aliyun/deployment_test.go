@@ -52,6 +52,7 @@ func TestFlowsAreGivenTheirFunctions(t *testing.T) {
 	}{
 		"snapshot": {workflow.Flow(), workflow.FlowFunctions(), true},
 		"restore":  {workflow.RestoreFlow(), workflow.RestoreFunctions(), false},
+		"janitor":  {workflow.JanitorFlow(), workflow.JanitorFunctions(), true},
 	} {
 		given, text := template(t, name)
 		for _, f := range of.functions {
@@ -141,6 +142,36 @@ func TestRulesAreForEventsThatExist(t *testing.T) {
 	edge, err := os.ReadFile("../../functions/edge/events.go")
 	if err != nil || !bytes.Contains(edge, []byte(`"ecs:Snapshot:CreateSnapshotCompleted"`)) {
 		t.Errorf("the function does not know the rule's event: %v", err)
+	}
+}
+
+// The janitor's role starts thaw and nothing else, its timer comes each minute,
+// and nobody tries a minute's sweep again.
+func TestTheSweepIsDeployed(t *testing.T) {
+	d := read(t)
+	resources := d.blocks("resource")
+	role := resources[".alicloud_ram_policy.janitor"]
+	text := string(d.files["flow.tf"][role.Range().Start.Byte:role.Body.EndRange.End.Byte])
+	if called := regexp.MustCompile(`step\["([a-z-]+)"\]`).FindAllStringSubmatch(text, -1); len(called) != 1 || called[0][1] != "thaw" {
+		t.Errorf("the janitor may call %v", called)
+	}
+	files := string(d.files["functions.tf"])
+	for _, kind := range []string{".alicloud_fcv3_trigger.sweep", ".alicloud_fcv3_async_invoke_config.sweep"} {
+		if resources[kind] == nil {
+			t.Fatalf("there is no %s", kind)
+		}
+	}
+	trigger := resources[".alicloud_fcv3_trigger.sweep"]
+	text = files[trigger.Range().Start.Byte:trigger.Body.EndRange.End.Byte]
+	if !strings.Contains(text, `"@every 1m"`) || !strings.Contains(text, `"timer"`) {
+		t.Errorf("the trigger is %s", text)
+	}
+	again, problems := resources[".alicloud_fcv3_async_invoke_config.sweep"].Body.Attributes["max_async_retry_attempts"].Expr.Value(nil)
+	if n, _ := again.AsBigFloat().Int64(); problems.HasErrors() || n != 0 {
+		t.Errorf("a sweep is tried %d times more, %v", n, problems)
+	}
+	if resources[".alicloud_cms_alarm.unswept"] == nil {
+		t.Error("no alarm tells that nobody sweeps")
 	}
 }
 

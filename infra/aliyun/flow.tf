@@ -1,7 +1,11 @@
 # The definition is the very file that the local engine runs.
 locals {
+  # Names of flows that functions are told, which flows are made of in their turn.
+  flow    = "${var.name}-snapshot"
+  janitor = "${var.name}-janitor"
+
   # Functions that no flow calls, and those of a restore, which has its own role.
-  uncalled = ["wake", "prune", "restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report"]
+  uncalled = ["wake", "prune", "sweep", "restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report"]
 
   arn = { for step, f in alicloud_fcv3_function.step : step => "acs:fc:${var.region}:${local.account}:functions/${f.function_name}/LATEST" }
 }
@@ -34,7 +38,7 @@ resource "alicloud_ram_role_policy_attachment" "flow" {
 }
 
 resource "alicloud_fnf_flow" "snapshot" {
-  name        = "${var.name}-snapshot"
+  name        = local.flow
   description = "One consistent snapshot of one instance"
   type        = "FDL"
   role_arn    = alicloud_ram_role.flow.arn
@@ -63,6 +67,47 @@ resource "alicloud_fnf_schedule" "snapshot" {
   cron_expression = each.value.cron
   payload         = jsonencode(each.value.request)
   enable          = true
+}
+
+# What sweep starts after an execution that broke off. It may call thaw alone.
+resource "alicloud_ram_role" "janitor" {
+  role_name                   = "${var.name}-janitor"
+  description                 = "Quiesce: the janitor's flow"
+  assume_role_policy_document = local.trust["fnf"]
+}
+
+resource "alicloud_ram_policy" "janitor" {
+  policy_name = "${var.name}-janitor"
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [
+      {
+        Effect   = "Allow"
+        Action   = ["fc:InvokeFunction"]
+        Resource = "acs:fc:${var.region}:${local.account}:functions/${alicloud_fcv3_function.step["thaw"].function_name}*"
+      },
+      { Effect = "Allow", Action = local.publish, Resource = "*" },
+    ]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "janitor" {
+  role_name   = alicloud_ram_role.janitor.role_name
+  policy_name = alicloud_ram_policy.janitor.policy_name
+  policy_type = "Custom"
+}
+
+resource "alicloud_fnf_flow" "janitor" {
+  name        = local.janitor
+  description = "What an execution that was stopped has left is let go"
+  type        = "FDL"
+  role_arn    = alicloud_ram_role.janitor.arn
+  definition = templatefile("${path.module}/../../workflow/janitor.flow.yaml", {
+    ThawFunctionArn = local.arn["thaw"]
+    EventBusName    = alicloud_event_bridge_event_bus.quiesce.event_bus_name
+  })
+
+  depends_on = [alicloud_ram_role_policy_attachment.janitor]
 }
 
 resource "alicloud_ram_role" "restore" {

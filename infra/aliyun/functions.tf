@@ -22,6 +22,7 @@ locals {
     restore-settle = 120
     restore-report = 120
     prune          = 900
+    sweep          = 60
   }
 
   helpers = { for arch, path in var.helpers : arch => { path = path, sha256 = filesha256(path) } }
@@ -94,6 +95,8 @@ resource "alicloud_fcv3_function" "step" {
       QUIESCE_STEP         = each.key
       QUIESCE_BUS          = alicloud_event_bridge_event_bus.quiesce.event_bus_name
       QUIESCE_ASSET_BUCKET = alicloud_oss_bucket.assets.bucket
+      QUIESCE_FLOW         = local.flow
+      QUIESCE_JANITOR      = local.janitor
     },
     { for arch, helper in local.helpers : "QUIESCE_HELPER_KEY_${arch}" => alicloud_oss_bucket_object.helper[arch].key },
     { for arch, helper in local.helpers : "QUIESCE_HELPER_SHA256_${arch}" => helper.sha256 },
@@ -143,5 +146,27 @@ resource "alicloud_fcv3_trigger" "prune" {
     cronExpression = each.value.cron
     enable         = true
     payload        = jsonencode({ policy = each.value.policy, dryRun = each.value.dry_run })
+  })
+}
+
+# No event of CloudFlow tells that an execution was stopped: it is looked for. What
+# a minute could not do is the next one's.
+resource "alicloud_fcv3_async_invoke_config" "sweep" {
+  function_name                  = alicloud_fcv3_function.step["sweep"].function_name
+  max_async_retry_attempts       = 0
+  max_async_event_age_in_seconds = 60
+}
+
+resource "alicloud_fcv3_trigger" "sweep" {
+  function_name = alicloud_fcv3_function.step["sweep"].function_name
+  trigger_name  = "every-minute"
+  trigger_type  = "timer"
+  description   = "Quiesce: executions that were stopped or ran out of their time get a janitor"
+  qualifier     = "LATEST"
+
+  trigger_config = jsonencode({
+    cronExpression = "@every 1m"
+    enable         = true
+    payload        = ""
   })
 }

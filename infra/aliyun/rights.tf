@@ -170,6 +170,15 @@ locals {
       hosts    = []
       marked   = { "ecs:DeleteSnapshot" = "quiesce:deleting", "ecs:DeleteSnapshotGroup" = "quiesce:run" }
     }
+    # It commands no instance: the flow that it starts calls thaw, which may.
+    sweep = {
+      reads    = ["fnf:ListExecutions", "fnf:StartExecution"]
+      commands = []
+      writes   = []
+      objects  = {}
+      hosts    = []
+      marked   = {}
+    }
   }
 
   # The four rights of the plug-in, for a role of the instances: it is made for

@@ -189,7 +189,7 @@ func calls(t *testing.T, request string) []wire.Record {
 	helper := []byte("the helper")
 	a.OSS.Put("assets", "helper/x", helper)
 	for _, name := range functions.FlowNames {
-		provider := alicloud.New(a.Client(name), alicloud.Options{AssetBucket: "assets", Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper/x", SHA256: strings.Repeat("ab", 32)}}})
+		provider := alicloud.New(a.Client(name), alicloud.Options{AssetBucket: "assets", Flow: "quiesce", Janitor: "janitor", Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper/x", SHA256: strings.Repeat("ab", 32)}}})
 		meter := provider.Meter()
 		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: meter})[name]
 		local.Handlers[name] = func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
@@ -219,12 +219,43 @@ func calls(t *testing.T, request string) []wire.Record {
 			t.Errorf("%s ended as %s: %s", name, x.Status, x.Error)
 		}
 	}
+	stops(t, a, flows, local, request)
 	restores(t, a, flows, local)
 	out, err := local.Invoke(t.Context(), "prune", json.RawMessage(`{"run":{"id":"p"},"request":{"policy":{"name":"default","retention":{"last":1}}}}`))
 	if err != nil || !strings.Contains(string(out), `"deleted":1`) {
 		t.Errorf("prune: got %s, %v", out, err)
 	}
 	return a.Calls()
+}
+
+// stops has a run broken off and swept.
+func stops(t *testing.T, a *aliyun.Cloud, flows *engine.Engine, local *runtimeapi.Local, request string) {
+	t.Helper()
+	m, err := workflow.JanitorFlowMachine("default", a.FunctionARN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flows.Deploy("janitor", []byte(workflow.JanitorFlow()), m, a.Tasks(local))
+	time.Sleep(time.Minute)
+	x, err := flows.Start("quiesce", "run-2", json.RawMessage(request))
+	if err == nil {
+		time.Sleep(100 * time.Millisecond) // it has begun, and touched nothing
+		_, err = flows.Stop(x.ARN, "StopExecution", "planned")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := local.Invoke(t.Context(), "sweep", aliyun.Tick("every-minute", time.Now(), ""))
+	if err != nil || string(out) != `{"broken":1,"started":1,"left":0}` {
+		t.Fatalf("sweep: got %s, %v", out, err)
+	}
+	all, err := flows.List("janitor", "")
+	if err != nil || len(all) != 1 {
+		t.Fatalf("got %d janitors, %v", len(all), err)
+	}
+	if x, err := flows.Wait(t.Context(), all[0].ARN); err != nil || x.Status != engine.Succeeded {
+		t.Errorf("the janitor ended as %s: %s %s, %v", x.Status, x.Error, x.Cause, err)
+	}
 }
 
 // restores does with the run's set all that can be done with one.

@@ -77,6 +77,7 @@ type Cloud struct {
 
 	cfg      Config
 	services map[string]wire.Service
+	timers   *timers
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -101,7 +102,8 @@ func New(cfg Config) *Cloud {
 		cfg.Latency = maps.Clone(cfg.Latency)
 		cfg.Latency["assistant"] = d
 	}
-	c := &Cloud{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0)), keys: map[string]key{}, nonces: map[string]bool{}}
+	c := &Cloud{cfg: cfg, timers: &timers{}, random: rand.New(rand.NewPCG(cfg.Seed, 0)), keys: map[string]key{}, nonces: map[string]bool{}}
+	c.timers.ctx, c.timers.cancel = context.WithCancel(context.Background())
 	c.Gate = &wire.Gate{
 		Faults: cfg.Faults, Unthrottled: cfg.Unthrottled, Latency: cfg.Latency, Latencies: Latencies,
 		NewID: c.requestID, Route: route, Service: func(call *wire.Call) wire.Service { return c.services[call.Service] },
@@ -159,6 +161,7 @@ func (c *Cloud) Rent(ctx context.Context, i ecs.Instance, m instance.Machine, di
 
 // Close ends what still runs: commands are killed, nothing completes any more.
 func (c *Cloud) Close() {
+	c.timers.close()
 	c.ECS.Close()
 	c.Assistant.Close()
 	c.EventBridge.Close()

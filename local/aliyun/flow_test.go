@@ -96,8 +96,11 @@ func TestExecutions(t *testing.T) {
 			return w.call("StartExecution", "FlowName", "waits", "ExecutionName", name, "Input", input)
 		}
 		w.refuses("one", start("one", `{"a":1}`), "")
-		w.refuses("the same again", start("one", `{"a":1}`), "ExecutionAlreadyExists")
-		w.refuses("the same with another input", start("one", `{}`), "ExecutionAlreadyExists")
+		for _, input := range []string{`{"a":1}`, `{}`} {
+			if a := start("one", input); a.code != "" || a.text("Status") != "Running" || a.text("Input") != `{"a":1}` {
+				t.Errorf("the same again while it runs: got %v", a.doc)
+			}
+		}
 		w.refuses("no document", start("two", `[1]`), "InvalidArgument")
 		w.refuses("a flow that does not exist", w.call("StartExecution", "FlowName", "other"), "FlowNotExists")
 		look := func(name string, with ...string) answer {
@@ -114,6 +117,7 @@ func TestExecutions(t *testing.T) {
 		if a := look("one", "WaitTimeSeconds", "60"); a.text("Status") != "Succeeded" || time.Since(began).Round(time.Second) != 2*time.Minute {
 			t.Errorf("after %s it is %v", time.Since(began), a.doc)
 		}
+		w.refuses("the same when it has ended", start("one", `{"a":1}`), "ExecutionAlreadyExists")
 		w.refuses("more than a minute", look("one", "WaitTimeSeconds", "61"), "InvalidParameter.WaitTimeSeconds")
 		w.refuses("two", start("two", `{}`), "")
 		w.refuses("stop", w.call("StopExecution", "FlowName", "waits", "ExecutionName", "two", "Error", "Enough", "Cause", "of it"), "")
@@ -130,5 +134,75 @@ func TestExecutions(t *testing.T) {
 		if refused == 0 || refused > 10 {
 			t.Errorf("%d of 60 looks at once were refused, of 50 that there may be", refused)
 		}
+	})
+}
+
+// A list holds what was asked for by status, by the time of the start and by
+// name, in pages that lack nothing and repeat nothing.
+func TestExecutionsAreListed(t *testing.T) {
+	inFlow(t, 2, func(w *world) {
+		began := time.Now()
+		for i := range 7 {
+			w.refuses("start", w.call("StartExecution", "FlowName", "waits", "ExecutionName", fmt.Sprintf("run-%d", i), "Input", `{"n":1}`), "")
+			if i%3 == 0 {
+				w.refuses("stop", w.call("StopExecution", "FlowName", "waits", "ExecutionName", fmt.Sprintf("run-%d", i)), "")
+			}
+			time.Sleep(10 * time.Second)
+		}
+		at := func(seconds int) string {
+			return began.Add(time.Duration(seconds) * time.Second).UTC().Format(time.RFC3339)
+		}
+		list := func(with ...string) (names []string, pages int) {
+			for token := ""; ; {
+				time.Sleep(time.Second)
+				asked := append([]string{"FlowName", "waits"}, with...)
+				if token != "" {
+					asked = append(asked, "NextToken", token)
+				}
+				a := w.call("ListExecutions", asked...)
+				w.refuses(strings.Join(asked, " "), a, "")
+				found, _ := a.at("Executions").([]any)
+				for i := range found {
+					names = append(names, strings.TrimPrefix(a.text("Executions", i, "Name"), "run-"))
+					if a.text("Executions", i, "Input") != `{"n":1}` {
+						t.Errorf("got %v", a.at("Executions", i))
+					}
+				}
+				pages++
+				if token = a.text("NextToken"); token == "" {
+					return names, pages
+				}
+			}
+		}
+		for _, c := range []struct {
+			with  []string
+			want  string
+			pages int
+		}{
+			{nil, "6 5 4 3 2 1 0", 1},
+			{[]string{"Limit", "3"}, "6 5 4 3 2 1 0", 3},
+			{[]string{"Limit", "7"}, "6 5 4 3 2 1 0", 1},
+			{[]string{"Status", "Stopped"}, "6 3 0", 1},
+			{[]string{"Status", "Stopped", "Limit", "1"}, "6 3 0", 3},
+			{[]string{"Status", "TimedOut"}, "", 1},
+			{[]string{"Status", "Starting"}, "", 1},
+			{[]string{"StartedTimeBegin", at(25)}, "6 5 4 3", 1},
+			{[]string{"StartedTimeEnd", at(25)}, "2 1 0", 1},
+			{[]string{"StartedTimeBegin", at(25), "Status", "Stopped"}, "6 3", 1},
+			{[]string{"ExecutionNamePrefix", "run-5"}, "5", 1},
+		} {
+			got, pages := list(c.with...)
+			if strings.Join(got, " ") != c.want || pages != c.pages {
+				t.Errorf("%v: got %v in %d pages, want %s in %d", c.with, got, pages, c.want, c.pages)
+			}
+		}
+		for _, c := range [][]string{
+			{"Limit", "0", "InvalidParameter.Limit"}, {"Limit", "101", "InvalidParameter.Limit"}, {"Status", "Broken", "InvalidArgument"},
+			{"StartedTimeBegin", "yesterday", "InvalidArgument"}, {"NextToken", "run-9", "InvalidArgument"},
+		} {
+			time.Sleep(time.Second)
+			w.refuses(c[0]+" "+c[1], w.call("ListExecutions", "FlowName", "waits", c[0], c[1]), c[2])
+		}
+		w.refuses("a flow that does not exist", w.call("ListExecutions", "FlowName", "other"), "FlowNotExists")
 	})
 }

@@ -132,7 +132,7 @@ func (a answer) text(path ...any) string {
 	return ""
 }
 
-var versions = map[string]string{"PutCustomMetric": "2019-01-01", "StartExecution": "2019-03-15", "DescribeExecution": "2019-03-15", "StopExecution": "2019-03-15", "GetExecutionHistory": "2019-03-15"}
+var versions = map[string]string{"PutCustomMetric": "2019-01-01", "StartExecution": "2019-03-15", "DescribeExecution": "2019-03-15", "StopExecution": "2019-03-15", "GetExecutionHistory": "2019-03-15", "ListExecutions": "2019-03-15"}
 
 // common are the parameters that every call has, signed by nobody yet.
 func (w *world) common(action string) url.Values {

@@ -98,7 +98,10 @@ var RestoreSteps = []string{"restore-plan", "restore-create", "restore-image", "
 // VerifySteps are those of a restore test besides.
 var VerifySteps = []string{"verify-choose", "verify-mark", "verify-recover", "verify-clean", "verify-report"}
 
-var allSteps = slices.Concat(RestoreSteps, VerifySteps, Steps, PluginSteps, WindowsSteps)
+// SweepSteps are those that a timer of Alibaba Cloud starts.
+var SweepSteps = []string{"sweep"}
+
+var allSteps = slices.Concat(RestoreSteps, VerifySteps, Steps, PluginSteps, WindowsSteps, SweepSteps)
 
 // main is the call by which a step does what it is for, on each cloud.
 var mainCalls = map[string][]string{
@@ -118,6 +121,7 @@ var mainCalls = map[string][]string{
 	"drop-shadows":  {"SendCommand"},
 	"start-plugin":  {"RunCommand"},
 	"watch-plugin":  {"DescribeInvocationResults"},
+	"sweep":         {"StartExecution"},
 }
 
 // APIs are the calls that can be named as a target.
@@ -136,7 +140,7 @@ var APIs = []string{
 
 // MoreAPIs can be named as well: calls that Alibaba Cloud alone has, and that no
 // step is there for.
-var MoreAPIs = []string{"DescribeInstanceRamRole", "DescribeInstanceTypes", "PutCustomMetric"}
+var MoreAPIs = []string{"DescribeInstanceRamRole", "DescribeInstanceTypes", "PutCustomMetric", "StartExecution"}
 
 // Operations are what the helper does on a simulated machine, each at the step
 // whose command has it done. They can be named as STEP/OPERATION.

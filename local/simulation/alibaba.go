@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,11 +15,13 @@ import (
 	"github.com/quiesce/quiesce/local/aliyun/assistant"
 	"github.com/quiesce/quiesce/local/aliyun/ecs"
 	"github.com/quiesce/quiesce/local/aliyun/eventbridge"
+	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/runtimeapi"
 	port "github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/alicloud"
 	"github.com/quiesce/quiesce/workflow"
+	"github.com/quiesce/quiesce/workflow/asl"
 )
 
 const (
@@ -32,6 +35,7 @@ type alibaba struct {
 	*aliyun.Cloud
 	world    *world
 	handlers map[string]runtimeapi.Handler
+	janitor  *asl.Machine
 }
 
 // onAlibaba deploys the definition in CloudFlow's language. Clients are made
@@ -40,25 +44,31 @@ func onAlibaba() (*place, error) {
 	template := aliyun.New(aliyun.Config{Keys: keys})
 	defer template.Close()
 	definition, err := workflow.FlowMachine(busName, template.FunctionARN)
+	janitor, err2 := workflow.JanitorFlowMachine(busName, func(string) string { return template.FunctionARN("janitor") })
 	return &place{definition, func(w *world) account {
-		a := &alibaba{Cloud: aliyun.New(w.aliyun()), world: w, handlers: map[string]runtimeapi.Handler{}}
+		a := &alibaba{Cloud: aliyun.New(w.aliyun()), world: w, handlers: map[string]runtimeapi.Handler{}, janitor: janitor}
 		a.OSS.Put(bucket, "helper", []byte(helper))
-		for _, name := range functions.FlowNames {
+		for _, name := range append([]string{"janitor"}, functions.FlowNames...) {
 			provider := alicloud.New(a.Client(name), alicloud.Options{
 				AssetBucket: bucket, Bus: busName, Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper", SHA256: checksum([]byte(helper))}},
+				Flow: machineName, Janitor: janitorName,
 			})
 			meter := provider.Meter()
-			step := functions.Table(functions.Deps{Cloud: provider, Metrics: meter})[name]
+			does := name
+			if name == "janitor" { // the same function, called by the janitor's flow
+				does = "thaw"
+			}
+			step := functions.Table(functions.Deps{Cloud: provider, Metrics: meter})[does]
 			swelling := func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
 				out, err := step(ctx, payload)
 				return fault.Swell(ctx, out), err
 			}
-			a.handlers[name] = runtimeapi.Edge(edge.Flow(name, swelling, func(ctx context.Context) {
+			a.handlers[name] = runtimeapi.Edge(edge.Flow(does, swelling, func(ctx context.Context) {
 				_ = meter.Flush(ctx) // a metric that could not be put is lost
 			}))
 		}
 		return a
-	}}, err
+	}}, errors.Join(err, err2)
 }
 
 // aliyun is how an account is, with a latency of its own for everything.
@@ -77,6 +87,7 @@ func (w *world) aliyun() aliyun.Config {
 var latencyOfAlibaba = map[string]time.Duration{
 	"CreateSnapshotGroup": 250 * time.Millisecond, "PutEvents": 20 * time.Millisecond, "RunCommand": 40 * time.Millisecond,
 	"DescribeInvocationResults": 110 * time.Millisecond, "ReportTaskSucceeded": 30 * time.Millisecond,
+	"ListExecutions": 40 * time.Millisecond, "StartExecution": 40 * time.Millisecond,
 	"PutObject": 30 * time.Millisecond, "GetObject": 30 * time.Millisecond, "PutCustomMetric": 30 * time.Millisecond,
 }
 
@@ -98,8 +109,48 @@ func (a *alibaba) rent(ctx context.Context, devices map[string]string) error {
 	return err
 }
 
+// sweepEvery is the timer's period.
+const sweepEvery = time.Minute
+
+// timers start sweep each minute. Those in which nothing has broken off, or all
+// has been swept and seen to be, are left out: they show nothing, and a day has
+// too many of them.
+func (a *alibaba) timers() {
+	w := a.world
+	w.engine.Deploy(janitorName, nil, a.janitor, a.Tasks(w.invoker))
+	first, gap := w.about(20*time.Second), w.about(3*time.Millisecond)
+	w.over.Go(func() {
+		again := false
+		for goes := w.rest(first); goes; goes = w.rest(sweepEvery) {
+			left := a.unswept()
+			if !left && !again {
+				continue
+			}
+			again = left
+			w.over.Go(a.sweep)
+			if w.schedule.Setup.Twice && w.rest(gap) {
+				w.over.Go(a.sweep)
+			}
+		}
+	})
+}
+
+func (a *alibaba) sweep() {
+	_ = a.world.invoke(a.world.life, "sweep", aliyun.Tick("every-minute", time.Now(), "")) // the next minute looks again
+}
+
+// unswept reports that an execution has broken off and has no janitor yet.
+func (a *alibaba) unswept() bool {
+	all, _ := a.world.engine.List(machineName, "")
+	janitors, _ := a.world.engine.List(janitorName, "")
+	return slices.ContainsFunc(all, func(x engine.Execution) bool {
+		broken := x.Status == engine.Aborted || x.Status == engine.TimedOut
+		return broken && !slices.ContainsFunc(janitors, func(j engine.Execution) bool { return j.Name == x.Name })
+	})
+}
+
 // listen adds the one rule there is: no event tells of an execution that was
-// stopped, hence nobody sweeps.
+// stopped.
 func (a *alibaba) listen(again string) error {
 	return a.Listen("completion"+again, aliyun.Completed, func(ctx context.Context, e eventbridge.Event) error {
 		payload, err := json.Marshal(e)

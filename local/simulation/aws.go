@@ -150,6 +150,9 @@ func (a *amazon) sweep(ctx context.Context, stopped cloud.Stopped) error {
 	return err
 }
 
+// timers are none: events bring the janitor.
+func (a *amazon) timers() {}
+
 func (a *amazon) running() bool       { return a.EC2.State(instanceID) == "running" }
 func (a *amazon) connect(online bool) { a.SSM.SetOnline(instanceID, online) }
 func (a *amazon) occupy()             { a.SSM.Occupy(instanceID, isBusy) }

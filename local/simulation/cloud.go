@@ -36,9 +36,14 @@ func (c Cloud) point(of string) string {
 	return of
 }
 
-// sweeps tells whether an event tells of an execution that was stopped, so that
-// a janitor comes.
-func (c Cloud) sweeps() bool { return c != Alibaba }
+// sweeps is how long an execution that was stopped has left something for, at
+// most: in one cloud an event brings the janitor, in the other a timer does.
+func (c Cloud) sweeps() time.Duration {
+	if c == Alibaba {
+		return swept + 2*sweepEvery // one that had begun when it was stopped has missed it
+	}
+	return swept
+}
 
 // place is what a site has in one cloud: the definition that is deployed there,
 // and how a world's account with the functions in it comes about.
@@ -64,6 +69,8 @@ type account interface {
 	rent(ctx context.Context, devices map[string]string) error
 	// listen adds the rules by which events start functions.
 	listen(again string) error
+	// timers start what a timer does, where there is one.
+	timers()
 
 	// running tells whether the instance is, and turn stops or starts it.
 	running() bool

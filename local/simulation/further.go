@@ -36,7 +36,7 @@ func (w *world) further(t *truth, h *History, say sayer) {
 		w.quiet(t, h, say)
 	}
 	w.isAskedAgain(t, h, say)
-	if setup.always() != nil && len(h.Schedule.Faults) == 0 && setup.Cloud.sweeps() {
+	if setup.always() != nil && len(h.Schedule.Faults) == 0 {
 		w.isSwept(t, say)
 	}
 }
@@ -184,9 +184,10 @@ func (w *world) quiet(t *truth, h *History, say sayer) {
 	}
 }
 
-// isSwept: what an execution that was stopped has left is let go by the event of
-// its end, long before any deadline.
+// isSwept: what an execution that was stopped has left is let go by the janitor,
+// long before any deadline.
 func (w *world) isSwept(t *truth, say sayer) {
+	swept := w.schedule.Setup.Cloud.sweeps()
 	for _, c := range t.copies {
 		for _, p := range t.pauses {
 			if p.from < c.at && p.to-c.at > swept {

@@ -61,9 +61,8 @@ func named(p part, seed uint64) string {
 
 // stepsOf are the columns of a cloud's table.
 func stepsOf(c Cloud) []string {
-	if c == Alibaba { // which has no janitor
-		all := slices.Concat(fault.Steps, fault.PluginSteps, []string{fault.PluginTarget})
-		return slices.DeleteFunc(all, func(s string) bool { return s == "janitor" })
+	if c == Alibaba {
+		return slices.Concat(fault.Steps, fault.SweepSteps, fault.PluginSteps, []string{fault.PluginTarget})
 	}
 	return fault.Steps
 }

@@ -72,6 +72,21 @@ var found = []struct {
 		slow:  70 * time.Second,
 	},
 	{
+		name:  "at Alibaba Cloud the end of a stopped run is told though no event is delivered",
+		setup: Setup{Cloud: Alibaba, Server: true, Deaf: true},
+		plan:  []string{"snapshot/CreateSnapshotGroup:stop-execution"},
+	},
+	{
+		name:  "two timers at once start one janitor",
+		setup: Setup{Cloud: Alibaba, Twice: true},
+		plan:  []string{"freeze/blocked:stop-execution"},
+	},
+	{
+		name:  "what one minute could not list or start is the next one's",
+		setup: Setup{Cloud: Alibaba, Deadline: 20},
+		plan:  []string{"run-prescript/DescribeInvocationResults:time-out", "sweep/ListExecutions:deny", "sweep/StartExecution:deny"},
+	},
+	{
 		name:  "of a run whose stop nobody heard of nobody tells that it could not release the application",
 		setup: Setup{Deaf: true},
 		plan:  []string{"run-prescript/GetCommandInvocation:time-out", "thaw/script:refuse"},

@@ -86,7 +86,7 @@ type premise struct {
 }
 
 var premises = map[string]premise{
-	"stopped":             {fault.Fault{Target: "snapshot/CreateSnapshots", Kind: fault.StopExecution, N: 1}, []string{"janitor", "thaw", "wake"}},
+	"stopped":             {fault.Fault{Target: "snapshot/CreateSnapshots", Kind: fault.StopExecution, N: 1}, []string{"janitor", "thaw", "wake", "sweep"}},
 	"lost":                {fault.Fault{Target: "snapshot/CreateSnapshots", Kind: fault.LostReply, N: 1}, []string{"snapshot"}},
 	"killed":              {fault.Fault{Target: "snapshot/CreateSnapshots", Kind: fault.KillHelper, N: 1}, []string{"thaw"}},
 	"killed with scripts": {fault.Fault{Target: "snapshot/CreateSnapshots", Kind: fault.KillHelper, N: 1}, []string{"thaw"}},

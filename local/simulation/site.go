@@ -17,6 +17,7 @@ import (
 // Names in an emulated account.
 const (
 	machineName = "quiesce-snapshot"
+	janitorName = "quiesce-janitor"
 	bucket      = "quiesce-assets"
 	busName     = "default"
 	helper      = "the helper"

@@ -126,6 +126,7 @@ func (w *world) deploy(at *place) error {
 	w.local = &runtimeapi.Local{Handlers: w.cloud.functions(), Timeouts: timeouts}
 	w.invoker = w.plan.Around(w.local)
 	w.machine = w.engine.Deploy(machineName, nil, at.definition, w.cloud.Tasks(w.invoker))
+	w.cloud.timers()
 	if w.schedule.Setup.Deaf {
 		return nil
 	}

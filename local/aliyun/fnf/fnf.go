@@ -49,6 +49,7 @@ func (f *FNF) Do(ctx context.Context, c *wire.Call) (wire.Reply, error) {
 	do := map[string]func(context.Context, rpc.Params) (map[string]any, error){
 		"StartExecution":      f.start,
 		"DescribeExecution":   f.describe,
+		"ListExecutions":      f.list,
 		"GetExecutionHistory": f.history,
 		"StopExecution":       f.stop,
 		"ReportTaskSucceeded": f.succeed,
@@ -119,7 +120,8 @@ func render(x engine.Execution) map[string]any {
 	}
 }
 
-// start refuses a name that was used before, whatever its input: names dedupe.
+// start starts nothing under a name that was used before, whatever its input:
+// names dedupe. While that execution runs it is the answer.
 func (f *FNF) start(_ context.Context, p rpc.Params) (map[string]any, error) {
 	if err := p.Required("FlowName"); err != nil {
 		return nil, err
@@ -127,8 +129,12 @@ func (f *FNF) start(_ context.Context, p rpc.Params) (map[string]any, error) {
 	name := p.Text("ExecutionName")
 	if name == "" {
 		name = "execution-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	} else if _, err := f.arn(p); err == nil {
-		return nil, engine.ErrExists
+	} else if arn, err := f.arn(p); err == nil {
+		x, err := f.engine.Describe(arn)
+		if err == nil && x.Status != engine.Running {
+			err = engine.ErrExists
+		}
+		return render(x), err
 	}
 	input := p.Text("Input")
 	if input != "" && json.Unmarshal([]byte(input), &map[string]any{}) != nil {

@@ -40,6 +40,8 @@ type Options struct {
 	TokenBucket string            // for the tokens of those who wait; empty: the asset bucket
 	Helpers     map[string]Helper // by architecture: amd64, arm64
 	Bus         string            // name; empty: the account's default bus
+	Flow        string            // the snapshot's, whose stopped executions are looked for
+	Janitor     string            // the flow that is started after one
 }
 
 // Helper is one build of the helper in the asset bucket.

@@ -13,8 +13,8 @@ import (
 )
 
 // StartExecution starts an execution of a flow. Its name dedupes: a second
-// start of the same name is refused, so that an attempt whose answer was lost is
-// safe to make again, and is told as a refusal.
+// start of the same name starts nothing, and is refused once the first has ended,
+// so that an attempt whose answer was lost is safe to make again.
 func (p *Provider) StartExecution(ctx context.Context, flow, name string, input []byte) error {
 	request, response := fnf.CreateStartExecutionRequest(), fnf.CreateStartExecutionResponse()
 	request.FlowName, request.ExecutionName, request.Input = flow, name, string(input)
