@@ -12,6 +12,7 @@ import (
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/run"
+	"github.com/quiesce/quiesce/shared/shadow"
 	"github.com/quiesce/quiesce/shared/telemetry"
 )
 
@@ -56,6 +57,18 @@ func janitor(ctx context.Context, c Cloud, in Input) (*run.Plan, error) {
 	return plan, nil
 }
 
+// drop has Windows delete the shadow copies of a run that broke off, which nobody
+// will come back to. A request for them that is still on its way is refused after
+// it.
+func drop(ctx context.Context, c Cloud, plan *run.Plan) error {
+	agent, ok := c.(shadow.Agent)
+	if !ok {
+		return nil // there is no such mode on this cloud
+	}
+	_, _, err := shadow.Ask(ctx, agent, plan.Target.InstanceID, shadow.Request{Verb: shadow.Drop, RunID: plan.RunID})
+	return err
+}
+
 // unsure concludes a run whose instance did not answer, and returns why it did
 // not: another attempt may yet let it go, but nobody knows whether there is one
 // that succeeds, and a run whose end is never told looks as if it went on.
@@ -83,7 +96,9 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 	case cause == "" && plan.Policy.Mode == policy.ByVSS:
 		reason += "AWS's document goes on by itself, and Windows lets go within ten seconds"
 	case cause == "" && plan.Policy.Mode == policy.ByDiskshadow:
-		reason += "Windows has let go by itself, and shadow copies of the run stay on the instance until its next one"
+		reason += "Windows has let go by itself, and no shadow copy of the run is left on the instance"
+	case plan.Policy.Mode == policy.ByDiskshadow && cause != fault.InstanceNotOptedIn:
+		reason += "Windows has let go by itself, and shadow copies of the run may stay on the instance until its next one: " + trouble.Error()
 	case cause == "":
 		reason += "the instance was let go"
 	case cause == fault.InstanceNotOptedIn:

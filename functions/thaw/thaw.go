@@ -61,6 +61,11 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ru
 		}
 		thawed.Evidence = evidence
 	}
+	if in.Ended != nil && p.Mode == policy.ByDiskshadow {
+		if err := drop(ctx, c, plan); err != nil {
+			return nil, unsure(ctx, c, metrics, in, err)
+		}
+	}
 	thawed.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 
 	// The window is over: only now is there time to tell what happened in it.

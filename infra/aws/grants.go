@@ -133,7 +133,7 @@ var grants = map[string][]grant{
 			when: conditions{"StringEquals": {"ec2:CreateAction": "CreateSnapshots"}}, why: newborn,
 		},
 	},
-	"thaw":        slices.Concat(command, []grant{describe, lookAtSnapshots, label, publish, parkFailures, documents}),
+	"thaw":        slices.Concat(command, []grant{bySelf, describe, lookAtSnapshots, label, publish, parkFailures, documents}),
 	"poll-status": {lookAtSnapshots, publish},
 	"await": {lookAtSnapshots, answer,
 		{sid: "KeepToken", actions: []string{"s3:PutObject"}, on: []string{"{work}/" + awscloud.TokenPrefix + "*"}, why: tokens},

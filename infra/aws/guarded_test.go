@@ -211,6 +211,8 @@ func TestWhatNobodyMayDo(t *testing.T) {
 		{"make-shadows", ask{"ssm:SendCommand", "arn:aws:ssm:" + region + ":" + number + ":document/quiesce-shadow", nil}, true},
 		{"make-shadows", ask{"ssm:SendCommand", "arn:aws:ssm:" + region + "::document/AWSEC2-VssInstallAndSnapshot", nil}, false},
 		{"drop-shadows", ask{"ssm:SendCommand", "arn:aws:ssm:" + region + ":" + number + ":document/quiesce-helper", nil}, false},
+		{"thaw", ask{"ssm:SendCommand", "arn:aws:ssm:" + region + ":" + number + ":document/quiesce-shadow", nil}, true},
+		{"freeze", ask{"ssm:SendCommand", "arn:aws:ssm:" + region + ":" + number + ":document/quiesce-shadow", nil}, false},
 		{"snapshot", ask{"ec2:CreateSnapshots", instance, optIn}, true},
 		{"snapshot", ask{"ec2:CreateSnapshots", instance, nil}, false},
 		{"snapshot", ask{"ec2:CreateSnapshots", snapshot, map[string]string{"aws:RequestTag/quiesce:run": "r"}}, true},
