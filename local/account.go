@@ -42,6 +42,7 @@ const (
 	machineName = "quiesce-snapshot"
 	document    = "Quiesce-Helper"
 	shadows     = "Quiesce-Shadow"
+	reverts     = "Quiesce-Revert"
 	bucket      = "quiesce-assets"
 	busName     = "default"
 	rootVolume  = "vol-0root000000000000"
@@ -157,7 +158,7 @@ func (a *account) deploy(ctx context.Context, s stage, b binaries) error {
 // register puts the documents into the account: the deployment's own, and a
 // stand-in for the one that AWS has in every account.
 func (a *account) register() error {
-	for name, text := range map[string]string{document: awscloud.Document(), shadows: awscloud.ShadowDocument(), vss.Document: windows.Document} {
+	for name, text := range map[string]string{document: awscloud.Document(), shadows: awscloud.ShadowDocument(), reverts: awscloud.RevertDocument(), vss.Document: windows.Document} {
 		if err := a.cloud.SSM.RegisterDocument(name, []byte(text)); err != nil {
 			return fmt.Errorf("register the document %s: %w", name, err)
 		}

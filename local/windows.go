@@ -17,7 +17,16 @@ func (a *account) asWindows(s stage) *windows.Machine {
 		Machine: s.machine(), ID: instanceID, Faults: a.faults,
 		Account: windows.Account{EC2: awsec2.NewFromConfig(a.cloud.Client(windows.Profile))},
 		Host: windows.Host{
-			Mounts: tool.Mounts, Freeze: tool.Freeze,
+			Mounts: tool.Mounts, Freeze: tool.Freeze, Copy: s.disks().Snapshot,
+			Revert: func(_ context.Context, volume, copied string) error {
+				simulated, ok := s.disks().(interface {
+					Revert(volume, snapshot string) error
+				})
+				if !ok {
+					return errors.New("shadow copies are played on a simulated machine alone")
+				}
+				return simulated.Revert(volume, copied)
+			},
 			Rest: func(ctx context.Context, rest bool) error {
 				pre, post := s.scripts()
 				script := post

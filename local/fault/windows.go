@@ -26,16 +26,23 @@ const (
 	ShadowWriter Kind = "shadow-writer" // a writer fails
 	ShadowBusy   Kind = "shadow-busy"   // another run has copies there
 	ShadowHang   Kind = "shadow-hang"   // it never ends
+
+	RevertAbsent    Kind = "revert-absent"    // no diskshadow
+	RevertOffline   Kind = "revert-offline"   // Windows does not bring a disk online
+	RevertRefused   Kind = "revert-refused"   // diskshadow does not go back
+	RevertSignature Kind = "revert-signature" // Windows does not take the signature
+	RevertHang      Kind = "revert-hang"      // it never ends
 )
 
 // VssKinds are those of the step that takes the set, ShadowKinds those of shadow
-// copies.
+// copies, RevertKinds those of going back to them.
 var (
 	VssKinds    = []Kind{VssFreeze, VssThaw, VssWriter, VssUntagged, VssPartial, VssDenied, VssLanguage, VssThrottled, VssUnknown, VssHang}
 	ShadowKinds = []Kind{ShadowAbsent, ShadowVolume, ShadowCreate, ShadowWriter, ShadowBusy, ShadowHang}
+	RevertKinds = []Kind{RevertAbsent, RevertOffline, RevertRefused, RevertSignature, RevertHang}
 )
 
-var ofWindows = slices.Concat([]Kind{VssComponents}, VssKinds, ShadowKinds)
+var ofWindows = slices.Concat([]Kind{VssComponents}, VssKinds, ShadowKinds, RevertKinds)
 
 // Windows is asked by the simulated instance once a step, told what can go wrong
 // there; empty: nothing does.

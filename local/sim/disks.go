@@ -120,6 +120,27 @@ func (m *Machine) Snapshot(_ context.Context, set map[string]string) error {
 	return nil
 }
 
+// Revert puts what a snapshot holds in the place of what is on a volume that is
+// not mounted.
+func (m *Machine) Revert(name, snapshot string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := m.volumes[name]
+	from, ok := m.snapshots[snapshot]
+	switch {
+	case v == nil:
+		return fmt.Errorf("no volume %s", name)
+	case v.fs != nil:
+		return fmt.Errorf("%s is in use: mounted at %s", name, v.fs.mount)
+	case !ok:
+		return fmt.Errorf("no snapshot %s", snapshot)
+	}
+	bytes := v.image.bytes
+	v.image = from.clone()
+	v.image.bytes = bytes
+	return nil
+}
+
 // Held is what a snapshot holds: the ledger's records and the state of the log,
 // as a volume made of it would show them.
 func (m *Machine) Held(snapshot string) (ledger.Contents, ledger.Log, error) {

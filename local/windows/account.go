@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -57,6 +58,50 @@ func (a Account) devices(ctx context.Context, instanceID string) (map[string]str
 				}
 			}
 		}
+	}
+	return found, nil
+}
+
+// disk is an attached volume as Windows sees it, and where what is on it came
+// from.
+type disk struct {
+	boot   bool
+	source string    // the volume whose snapshot it is made of; empty: it was made empty
+	taken  time.Time // when that snapshot was
+}
+
+// disks are the instance's. What lies on one is what its origin held when its
+// snapshot was taken, which is the account's to know.
+func (a Account) disks(ctx context.Context, instanceID string) (map[string]disk, error) {
+	devices, err := a.devices(ctx, instanceID)
+	if err != nil {
+		return nil, err
+	}
+	machines, err := a.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{instanceID}})
+	if err != nil {
+		return nil, err
+	}
+	root := ""
+	for _, r := range machines.Reservations {
+		for _, i := range r.Instances {
+			root = aws.ToString(i.RootDeviceName)
+		}
+	}
+	found := map[string]disk{}
+	for volume, device := range devices {
+		out, err := a.EC2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{VolumeIds: []string{volume}})
+		if err != nil {
+			return nil, err
+		}
+		d := disk{boot: device == root}
+		if snapshot := aws.ToString(out.Volumes[0].SnapshotId); snapshot != "" {
+			from, err := a.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{snapshot}})
+			if err != nil {
+				return nil, err
+			}
+			d.source, d.taken = aws.ToString(from.Snapshots[0].VolumeId), aws.ToTime(from.Snapshots[0].StartTime)
+		}
+		found[volume] = d
 	}
 	return found, nil
 }

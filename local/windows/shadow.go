@@ -42,14 +42,18 @@ func (m *Machine) shadow(ctx context.Context, encoded string) instance.Result {
 	own := m.of(asked.RunID)
 	switch {
 	case asked.Verb == shadow.Drop:
-		if own != nil && own.shadows != nil {
+		after := record{dropped: time.Now()}
+		if own != nil && own.on() {
 			reply.Dropped = len(own.shadows.Copies)
+			after.shadows, after.made = own.shadows, own.made
+		} else if own != nil {
+			after = *own
 		}
-		m.keep(asked.RunID, &record{})
+		m.keep(asked.RunID, &after)
 		return answer(reply)
 	case asked.Verb != shadow.Make:
 		return refuse(reply, shadow.ExitRequest, "the verb "+asked.Verb+" is unknown")
-	case own != nil && own.shadows == nil:
+	case own != nil && !own.on():
 		return refuse(reply, shadow.ExitLate, "the run has deleted its copies: the request came too late")
 	case own != nil:
 		reply.Shadows = own.shadows
@@ -73,14 +77,34 @@ func (m *Machine) shadow(ctx context.Context, encoded string) instance.Result {
 			return refuse(reply, shadow.ExitVolume, "Windows shows 0 disks for "+volume)
 		}
 		made.Copies = append(made.Copies, run.ShadowCopy{ID: guid(made.SetID, volume), VolumeID: volume, Path: string(rune('D'+i)) + `:\`})
-		made.Disks = append(made.Disks, run.ShadowDisk{VolumeID: volume, Style: "GPT", Signature: guid("disk", volume)})
+		made.Disks = append(made.Disks, run.ShadowDisk{VolumeID: volume, Style: "GPT", Signature: signature(volume)})
 	}
 	if !wait(ctx, copying) {
 		return instance.Result{ExitCode: 137}
 	}
-	m.keep(asked.RunID, &record{shadows: made})
+	if err := m.copies(ctx, made); err != nil {
+		return refuse(reply, shadow.ExitCreate, "diskshadow ended with 1 and 0 copies: "+err.Error())
+	}
+	m.keep(asked.RunID, &record{shadows: made, made: time.Now()})
 	reply.Shadows = made
 	return answer(reply)
+}
+
+// signature is that of a disk as it was made.
+func signature(volume string) string { return guid("disk", volume) }
+
+// copies has all volumes copied at one moment, with the writers at rest.
+func (m *Machine) copies(ctx context.Context, made *run.Shadows) error {
+	release, err := m.hold(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer release()
+	set := map[string]string{}
+	for _, c := range made.Copies {
+		set[c.VolumeID] = c.ID
+	}
+	return m.Host.Copy(ctx, set)
 }
 
 // fails is what was planned to go wrong, by its exit code.
@@ -105,14 +129,14 @@ func (m *Machine) Shadows() (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.records {
-		if r.shadows != nil {
+		if r.on() {
 			n += len(r.shadows.Copies)
 		}
 	}
 	return n
 }
 
-func answer(reply *shadow.Reply) instance.Result {
+func answer(reply any) instance.Result {
 	text, err := json.Marshal(reply)
 	if err != nil {
 		return failed("%v", err)

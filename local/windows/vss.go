@@ -115,36 +115,50 @@ func (m *Machine) snapshot(ctx context.Context, p map[string]string) instance.Re
 	return ok("%d snapshots were created", len(set))
 }
 
-// take holds what Windows holds while the one call is made. Windows lets go after
-// its ten seconds whether or not the call has ended: late tells that it had to.
-func (m *Machine) take(ctx context.Context, p, tags map[string]string, planned fault.Kind) (set []made, late bool, err error) {
-	tags[vss.TagConfig] = fmt.Sprintf("AwsVssComponents 2.5.1, %s", guid(m.ID, m.next()))
+// hold brings the writers, if they take part, and the filesystems to rest, as
+// Windows does. It lets go after its ten seconds whether or not release has been
+// called, which tells if it had to.
+func (m *Machine) hold(ctx context.Context, writers bool) (release func() (late bool), err error) {
 	var frozen []string
 	later := context.WithoutCancel(ctx)
 	var once sync.Once
-	release := func() {
+	thaw := func() {
 		once.Do(func() {
 			for _, mount := range slices.Backward(frozen) {
 				_ = m.Host.Freeze(later, mount, false) // refused if somebody else has let go
 			}
-			if p["NoWriters"] != "True" {
+			if writers {
 				_ = m.Host.Rest(later, false) // a writer that is not there has nothing to let go
 			}
 		})
 	}
-	if p["NoWriters"] != "True" {
+	if writers {
 		if err := m.Host.Rest(ctx, true); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
 	for _, mount := range m.Host.Mounts() {
 		if err := m.Host.Freeze(ctx, mount, true); err != nil {
-			release()
-			return nil, false, err
+			thaw()
+			return nil, err
 		}
 		frozen = append(frozen, mount)
 	}
-	timer := time.AfterFunc(hold, release)
+	timer := time.AfterFunc(hold, thaw)
+	return func() bool {
+		late := !timer.Stop()
+		thaw()
+		return late
+	}, nil
+}
+
+// take holds what Windows holds while the one call is made.
+func (m *Machine) take(ctx context.Context, p, tags map[string]string, planned fault.Kind) (set []made, late bool, err error) {
+	tags[vss.TagConfig] = fmt.Sprintf("AwsVssComponents 2.5.1, %s", guid(m.ID, m.next()))
+	release, err := m.hold(ctx, p["NoWriters"] != "True")
+	if err != nil {
+		return nil, false, err
+	}
 	without := ""
 	if planned == fault.VssPartial {
 		if without, err = m.last(ctx); err != nil {
@@ -152,10 +166,8 @@ func (m *Machine) take(ctx context.Context, p, tags map[string]string, planned f
 			return nil, false, err
 		}
 	}
-	set, err = m.Account.snapshots(later, m.ID, p["description"], p["ExcludeBootVolume"] == "True", without, tags)
-	late = !timer.Stop()
-	release()
-	return set, late, err
+	set, err = m.Account.snapshots(context.WithoutCancel(ctx), m.ID, p["description"], p["ExcludeBootVolume"] == "True", without, tags)
+	return set, release(), err
 }
 
 // last is the data volume that a partial set leaves out.

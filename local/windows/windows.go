@@ -10,6 +10,7 @@ package windows
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/instance"
@@ -31,6 +32,11 @@ type Host struct {
 	Rest func(ctx context.Context, rest bool) error
 	// Freeze stops writes to a mount, or lets them go on.
 	Freeze func(ctx context.Context, mount string, freeze bool) error
+	// Copy makes shadow copies of volumes, each by its name, at one moment.
+	Copy func(ctx context.Context, set map[string]string) error
+	// Revert puts a shadow copy in the place of what is on a volume, which
+	// nobody may have mounted.
+	Revert func(ctx context.Context, volume, copied string) error
 }
 
 // Machine is the instance. Its own commands are none but the documents'.
@@ -46,6 +52,7 @@ type Machine struct {
 	turn    chan struct{}      // whose request for shadow copies it is
 	records map[string]*record // of shadow copies, by run
 	sets    int
+	signed  map[string]string // signatures of disks that are other than their origin's, by volume
 }
 
 // alone waits for the turn of a request, as the document does by a mutex.
@@ -84,9 +91,16 @@ func (m *Machine) next() int {
 	return m.sets
 }
 
+// record is what is kept of a run, and of its copies once they are dropped: those
+// that lie in snapshots are there.
 type record struct {
-	shadows *run.Shadows // nil once they are dropped
+	shadows *run.Shadows // nil if none were made
+	made    time.Time
+	dropped time.Time // zero: they are on the instance
 }
+
+// on reports that the copies are on the instance.
+func (r *record) on() bool { return r.shadows != nil && r.dropped.IsZero() }
 
 var (
 	_ instance.Machine   = (*Machine)(nil)
@@ -110,6 +124,8 @@ func (m *Machine) Execute(ctx context.Context, cmd instance.Command) instance.Re
 		return m.snapshot(ctx, cmd.Parameters)
 	case cmd.Step == "quiesceShadow":
 		return m.shadow(ctx, cmd.Parameters["Request"])
+	case cmd.Step == "quiesceRevert":
+		return m.revert(ctx, cmd.Parameters["Request"])
 	}
 	return failed("%s is not played here", cmd.Document)
 }
