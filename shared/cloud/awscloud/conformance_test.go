@@ -26,9 +26,11 @@ import (
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/local/instance"
+	played "github.com/quiesce/quiesce/local/windows"
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud"
 	"github.com/quiesce/quiesce/shared/cloud/cloudtest"
+	"github.com/quiesce/quiesce/shared/vss"
 	"github.com/quiesce/quiesce/workflow/asl"
 )
 
@@ -36,6 +38,7 @@ func TestConformance(t *testing.T) { cloudtest.Run(t, emulated) }
 
 const (
 	running = "i-0123456789abcdef0"
+	windows = "i-0123456789abcdef3"
 	stopped = "i-0123456789abcdef1"
 	absent  = "i-0123456789abcdef2"
 
@@ -86,18 +89,25 @@ func emulated(t *testing.T) cloudtest.Harness {
 	agent := &machine{documents: map[string]cloudtest.Script{}, guest: func(context.Context, string, []byte) cloudtest.Answer { return cloudtest.Answer{Stdout: "ok"} }}
 	tags := map[string]string{cloud.TagOptIn: "true", "name": "db"}
 	rent := func(i ec2.Instance, volumes ...ec2.Volume) {
-		if _, err := account.Rent(t.Context(), i, agent, volumes...); err != nil {
+		var on instance.Machine = agent
+		if i.Platform == "windows" {
+			on = server{agent}
+		}
+		if _, err := account.Rent(t.Context(), i, on, volumes...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	rent(ec2.Instance{ID: running, Tags: tags},
 		ec2.Volume{ID: "vol-0123456789abcdef0", Device: "/dev/xvda", Hollow: true},
 		ec2.Volume{ID: "vol-0123456789abcdef1"}, ec2.Volume{ID: "vol-0123456789abcdef2"})
+	rent(ec2.Instance{ID: windows, Platform: "windows"}, ec2.Volume{ID: "vol-0123456789abcdef4", Device: "/dev/sda1", Hollow: true})
 	rent(ec2.Instance{ID: stopped, State: "stopped"}, ec2.Volume{ID: "vol-0123456789abcdef3", Device: "/dev/xvda", Hollow: true})
 
 	document, helper := []byte(awscloud.Document()), []byte("the helper")
-	if err := account.SSM.RegisterDocument("Quiesce", document); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"Quiesce": string(document), "Quiesce-Shadow": awscloud.ShadowDocument(), vss.Document: played.Document} {
+		if err := account.SSM.RegisterDocument(name, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	account.S3.Put("assets", "quiesce-guest", helper)
 	cfg := account.Client("conformance")
@@ -105,7 +115,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 	cfg.HTTPClient = &http.Client{Transport: bus}
 	provider := awscloud.New(cfg, awscloud.Options{
 		AssetBucket: "assets", Helpers: map[string]awscloud.Helper{"arm64": {Key: "quiesce-guest", SHA256: sum(helper)}},
-		Document: "Quiesce", DocumentHash: sum(document),
+		Document: "Quiesce", DocumentHash: sum(document), Shadow: "Quiesce-Shadow", ShadowHash: sum([]byte(awscloud.ShadowDocument())),
 	})
 	account.KMS.AddKey(kms.Key{Region: abroad, ID: "1234abcd-12ab-34cd-56ef-1234567890ab"})
 	return cloudtest.Harness{
@@ -116,6 +126,11 @@ func emulated(t *testing.T) cloudtest.Harness {
 		},
 		Stopped: stopped,
 		Absent:  absent,
+		Windows: windows,
+		Played:  func(do func(context.Context, string, map[string]string) cloudtest.Answer) { agent.played = do },
+		Component: func(snapshot string, tags map[string]string) {
+			component(t, awsec2.NewFromConfig(account.Client(windows)), snapshot, tags)
+		},
 
 		AbsentDisk: "vol-0123456789abcdef9", AbsentSnapshot: "snap-0123456789abcdef9", Zone: account.Region() + "a", OtherZone: account.Region() + "b",
 		Trouble: func(op cloudtest.Op, kind cloudtest.Kind) {
@@ -152,6 +167,18 @@ func emulated(t *testing.T) cloudtest.Harness {
 			}
 			return list
 		},
+	}
+}
+
+// component tags a snapshot as AWS's does, with the instance's own rights.
+func component(t *testing.T, own *awsec2.Client, snapshot string, tags map[string]string) {
+	t.Helper()
+	in := &awsec2.CreateTagsInput{Resources: []string{snapshot}}
+	for key, value := range tags {
+		in.Tags = append(in.Tags, types.Tag{Key: &key, Value: &value})
+	}
+	if _, err := own.CreateTags(t.Context(), in); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -210,6 +237,7 @@ func sum(data []byte) string {
 type machine struct {
 	guest     cloudtest.Guest
 	documents map[string]cloudtest.Script
+	played    func(ctx context.Context, step string, parameters map[string]string) cloudtest.Answer
 }
 
 // usersDocument is one in YAML with the parameters that published ones have.
@@ -240,12 +268,23 @@ func (m *machine) Execute(ctx context.Context, c instance.Command) instance.Resu
 		a := run(ctx, c.Parameters)
 		return instance.Result{ExitCode: a.ExitCode, Stdout: []byte(a.Stdout), Stderr: []byte(a.Stderr)}
 	}
+	if c.Document == vss.Document {
+		a := m.played(ctx, c.Step, c.Parameters)
+		return instance.Result{ExitCode: a.ExitCode, Stdout: []byte(a.Stdout), Stderr: []byte(a.Stderr)}
+	}
 	request, err := base64.StdEncoding.DecodeString(c.Parameters["Request"])
 	if err != nil {
 		return instance.Result{ExitCode: 2, Stderr: []byte(err.Error())}
 	}
 	a := m.guest(ctx, c.Parameters["Verb"], request)
 	return instance.Result{ExitCode: a.ExitCode, Stdout: []byte(a.Stdout), Stderr: []byte(a.Stderr)}
+}
+
+// server is the same under Windows.
+type server struct{ *machine }
+
+func (server) System() instance.System {
+	return instance.System{Platform: "Windows", Name: "Microsoft Windows Server 2022 Datacenter", Version: "10.0.20348", Agent: "3.3.40.0"}
 }
 
 // storage holds nothing: this suite asks for the wire, not for the bytes.

@@ -57,6 +57,13 @@ type Harness struct {
 	Unstoppable bool
 	// Hold keeps a snapshot from being deleted.
 	Hold func(how Hold, id string)
+	// Windows is a running Windows instance whose agent answers, empty where the
+	// provider has none; its Guest answers requests for shadow copies. Played
+	// puts what AWS's document does on it, step by step, and Component writes a
+	// snapshot's tags as the instance does by rights of its own.
+	Windows   string
+	Played    func(func(ctx context.Context, step string, parameters map[string]string) Answer)
+	Component func(snapshot string, tags map[string]string)
 	// Refuse lets the bus take the n-th entry (from 0) of the next batch only
 	// at a second attempt. Nil where a batch is taken whole or not at all.
 	Refuse func(n int)
@@ -148,7 +155,7 @@ type test struct {
 // Run runs the suite. Each test has a bubble of virtual time of its own, in
 // which harness is called: what it starts must end by its t.Cleanup.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
-	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper, curator, restorer, resetter} {
+	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper, curator, restorer, resetter, windows} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { test.do(t, harness(t)) })
