@@ -81,18 +81,23 @@ func (s *session) breakOff(reason string, noted func()) {
 // trying: the guard behind that may be dead.
 func (s *session) insist() {
 	for range expireTries {
-		s.enter(context.Background())
-		if len(s.owed()) > 0 {
-			_ = s.thawAll()
-			s.save()
-		}
-		left := len(s.owed())
-		s.leave()
-		if left == 0 {
+		if s.thawOwed() {
 			return
 		}
 		time.Sleep(thawBudget)
 	}
+}
+
+// thawOwed reports that nothing is owed any more.
+func (s *session) thawOwed() bool {
+	s.enter(context.Background())
+	defer s.leave()
+	if len(s.owed()) == 0 {
+		return true
+	}
+	_ = s.thawAll()
+	s.save()
+	return len(s.owed()) == 0
 }
 
 // sign deals with what happened to a volume unasked.
