@@ -96,7 +96,7 @@ var FlowChores = []string{"prune", "sweep"}
 var Names = slices.Concat(Steps, WindowsSteps, FleetSteps, RestoreSteps, VerifySteps, Listeners, Chores)
 
 // FlowNames lists every function of Alibaba Cloud, where nothing is curated.
-var FlowNames = slices.Concat(Steps, PluginSteps, RestoreSteps, Listeners, FlowChores)
+var FlowNames = slices.Concat(Steps, PluginSteps, RestoreSteps, VerifySteps, Listeners, FlowChores)
 
 // Timeouts is how long each function may run. The workflow's tasks wait a
 // little longer, to hear the function's own answer.
@@ -265,7 +265,14 @@ func Table(d Deps) map[string]step.Handler {
 			if err != nil {
 				return nil, err
 			}
-			return verifyclean.Do(ctx, t, d.Keeper, m, in)
+			if !in.Sweep {
+				return verifyclean.Do(ctx, t, d.Keeper, m, in)
+			}
+			tests, looks := c.(cloud.Tests)
+			if !looks {
+				return nil, fault.Input("sweep", "is true, and on this cloud events tell of the tests that broke off")
+			}
+			return verifyclean.Sweep(ctx, t, tests, d.Keeper, m)
 		})),
 		"verify-report": watch.Measured("verify-report", step.New("verify-report", func(ctx context.Context, in verifyreport.Input) (*verify.Verdict, error) {
 			t, err := tester(c)

@@ -226,7 +226,7 @@ func (a *account) rent(ctx context.Context, s stage, n int) ([]member, error) {
 		volumes = append(volumes, ec2.Volume{ID: id, Device: device, Bytes: volumeBytes, Made: true, Path: device})
 	}
 	machine := ec2.Instance{ID: instanceID, RootDevice: rootDevice, Tags: map[string]string{port.TagOptIn: "true"}}
-	var agent instance.Machine = naming{s.machine(), a.cloud.EC2}
+	var agent instance.Machine = naming{s.machine(), a.cloud.EC2.Path}
 	if a.windows {
 		machine.Platform, machine.Profile = "windows", windows.Profile
 		a.played = a.asWindows(s)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,6 +130,7 @@ func (a *alibaba) deploy(ctx context.Context, s stage, b binaries) error {
 				"QUIESCE_STEP=" + name, "QUIESCE_ENDPOINT=" + a.endpoint, "QUIESCE_BUS=" + busName, "QUIESCE_ASSET_BUCKET=" + bucket,
 				"QUIESCE_FLOW=" + flowName, "QUIESCE_JANITOR=" + janitorName,
 				"QUIESCE_HELPER_KEY_" + arch + "=" + key, "QUIESCE_HELPER_SHA256_" + arch + "=" + sum,
+				"QUIESCE_VERIFIER=" + verifierName,
 			}}},
 		})
 	}
@@ -147,11 +149,15 @@ func (a *alibaba) install(hosts runtimeapi.Invoker) error {
 	a.faults.On(fault.StopExecution, func(context.Context) {
 		running, _ := a.engine.List(flowName, engine.Running)
 		restoring, _ := a.engine.List(restorerName, engine.Running)
-		for _, e := range append(running, restoring...) {
+		testing, _ := a.engine.List(verifierName, engine.Running)
+		for _, e := range slices.Concat(running, restoring, testing) {
 			_, _ = a.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
 		}
 	})
 	if err := errors.Join(a.deployJanitor(), a.deployRestore()); err != nil {
+		return err
+	}
+	if err := a.deployVerify(); err != nil {
 		return err
 	}
 	return a.cloud.Listen("completion", aliyun.Completed, a.wake)
@@ -184,7 +190,7 @@ func (a *alibaba) rent(ctx context.Context, s stage, n int) ([]member, error) {
 		members[i] = member{id, device}
 		disks = append(disks, ecs.Disk{ID: id, Device: device, Bytes: volumeBytes, Made: true, Path: device})
 	}
-	machine, agent := ecs.Instance{ID: aliyunInstance, Tags: map[string]string{port.TagOptIn: "true"}}, spoken(s.machine())
+	machine, agent := ecs.Instance{ID: aliyunInstance, Tags: map[string]string{port.TagOptIn: "true"}}, instance.Machine(naming{spoken(s.machine()), a.cloud.ECS.Path})
 	if a.tooled {
 		machine.Role, agent = pluginRole, a.cloud.Tool(aliyunInstance, agent, s.tool(), false)
 	}

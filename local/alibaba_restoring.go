@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/workflow"
 )
@@ -29,27 +28,9 @@ func (a *alibaba) halt(string) {
 
 // restoreBy lets the restore's own flow do what is asked for.
 func (a *alibaba) restoreBy(ctx context.Context, name string, asked restore.Request) (*restoring, error) {
-	input, err := json.Marshal(asked)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.operator.StartExecution(ctx, restorerName, name, input); err != nil {
-		return nil, fmt.Errorf("start the restore: %w", err)
-	}
-	running, err := a.engine.List(restorerName, engine.Running)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range running {
-		if e.Name != name {
-			continue
-		}
-		if _, err := a.engine.Wait(ctx, e.ARN); err != nil {
-			return nil, err
-		}
-	}
 	r := &restoring{}
-	if r.Record, err = a.operator.Look(ctx, restorerName, name); err != nil {
+	var err error
+	if r.Record, err = a.executes(ctx, restorerName, name, asked, nil); err != nil {
 		return nil, err
 	}
 	var state restore.State

@@ -27,7 +27,15 @@ type away struct {
 
 func inRestoreAbroad(t *testing.T, faults []string, test func(w *away)) {
 	t.Helper()
-	inAlibaba(t, setting{faults: faults, completion: 5 * time.Second}, func(a *abroad) {
+	inRestoreAbroadOf(t, setting{faults: faults}, nil, test)
+}
+
+// inRestoreAbroadOf is the same in a world of another kind, and of a set with
+// other tags.
+func inRestoreAbroadOf(t *testing.T, s setting, tags map[string]string, test func(w *away)) {
+	t.Helper()
+	s.completion = 5 * time.Second
+	inAlibaba(t, s, func(a *abroad) {
 		w := &away{abroad: a}
 		w.there.halted = func() {
 			w.there.halted = nil
@@ -40,7 +48,7 @@ func inRestoreAbroad(t *testing.T, faults []string, test func(w *away)) {
 			w.mounts = nil
 		}
 		w.must(w.there.operator.Bind(w.Context(), aliyunInstance, map[string]bool{w.volumes[1].device: true}))
-		w.takes(theSet, nil)
+		w.takes(theSet, tags)
 		test(w)
 	})
 }

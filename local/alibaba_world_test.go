@@ -62,7 +62,8 @@ func newAbroad(t *testing.T, s setting) *abroad {
 	w := &abroad{world: &world{T: t, simStage: stage, setting: s, told: &hearing{Machine: stage.sim, verbs: map[string][]protocol.Verb{}}}}
 	a := &alibaba{faults: plan, engine: engine.New(engine.Config{})}
 	a.cloud = aliyun.New(aliyun.Config{
-		Disks: stage.sim, Engine: a.engine, Faults: plan, ECS: ecs.Config{Completion: s.completion, Visible: s.unlisted, Stopped: a.halt},
+		Disks: stage.sim, Engine: a.engine, Faults: plan, Latency: s.latency,
+		ECS: ecs.Config{Completion: s.completion, Visible: s.unlisted, Provision: s.provision, Stopped: a.halt},
 	})
 	for kind, do := range stage.hooks() {
 		plan.On(kind, do)
@@ -85,7 +86,7 @@ func (w *abroad) install() {
 	for _, name := range functions.FlowNames {
 		provider := alicloud.New(w.there.cloud.Client(name), alicloud.Options{
 			AssetBucket: bucket, Bus: busName, Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper", SHA256: checksum([]byte("the helper"))}},
-			Flow: flowName, Janitor: janitorName,
+			Flow: flowName, Janitor: janitorName, Verifier: verifierName,
 		})
 		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: w.there.metrics.Writer(name)})[name]
 		w.local.Handlers[name] = runtimeapi.Edge(edge.Flow(name, step, nil))

@@ -118,24 +118,28 @@ func TestRealWithoutRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIP needs root and loop devices: to give it up")
 	}
-	t.Parallel()
-	cmd := exec.Command(filepath.Join(binariesOf(t), "quiesce"), "run", "--restore-test", "-o", "json")
-	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/bin:/bin", "TMPDIR=/tmp"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	var said strings.Builder
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s%s", err, out, said.String())
-	}
-	var r Report
-	if err := json.Unmarshal(out, &r); err != nil {
-		t.Fatal(err)
-	}
-	if r.Mode != Simulated || r.ModeReason == "" || !r.Good() || !strings.Contains(said.String(), "simulated machine: ") {
-		t.Errorf("mode %s (%s), %s because %s; it said %q", r.Mode, r.ModeReason, r.Outcome, r.Reason, said.String())
-	}
-	if rt := r.RestoreTest; rt == nil || rt.Verdict != "SUCCESSFUL" || rt.RecoverySeconds <= 0 || !strings.Contains(string(out), `"restoreTest"`) {
-		t.Errorf("the restore test: %+v", rt)
+	for _, cloud := range []string{AWS, Aliyun} {
+		t.Run(cloud, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(filepath.Join(binariesOf(t), "quiesce"), "run", "--cloud", cloud, "--restore-test", "-o", "json")
+			cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/bin:/bin", "TMPDIR=/tmp"}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			var said strings.Builder
+			cmd.Stderr = &said
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v\n%s%s", err, out, said.String())
+			}
+			var r Report
+			if err := json.Unmarshal(out, &r); err != nil {
+				t.Fatal(err)
+			}
+			if r.Mode != Simulated || r.ModeReason == "" || !r.Good() || !strings.Contains(said.String(), "simulated machine: ") {
+				t.Errorf("mode %s (%s), %s because %s; it said %q", r.Mode, r.ModeReason, r.Outcome, r.Reason, said.String())
+			}
+			if rt := r.RestoreTest; rt == nil || rt.Verdict != "SUCCESSFUL" || rt.RecoverySeconds <= 0 || !strings.Contains(string(out), `"restoreTest"`) {
+				t.Errorf("the restore test: %+v", rt)
+			}
+		})
 	}
 }

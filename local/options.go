@@ -94,8 +94,6 @@ func (o Options) Check() error {
 		return problem.Input("--app", "wants ledger or none, got %q: in mode %s the instance is a simulated Windows", o.App, o.Mode)
 	case o.App != Ledger && o.App != None && o.App != Script && o.App != Document && !isServer(o.App):
 		return problem.Input("--app", "wants ledger, none, script, document or %s, got %q", strings.Join(names(servers), " or "), o.App)
-	case o.RestoreTest && o.Cloud != AWS:
-		return problem.Input("--restore-test", "is for --cloud aws, the other cloud has none")
 	case o.App == Document && o.Cloud != AWS:
 		return problem.Input("--app", "document is for --cloud aws, the other cloud has none")
 	case o.App != Script && (o.PreScript != "" || o.PostScript != ""):

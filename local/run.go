@@ -152,9 +152,9 @@ func rehearse(ctx context.Context, o Options, s stage, a site, tell Progress, r 
 	if r.Changed, err = s.changed(ctx); err != nil {
 		return err
 	}
-	if t, able := a.(tester); able && o.RestoreTest && r.Consistency != "" {
+	if o.RestoreTest && r.Consistency != "" {
 		tell.Say("testing whether the set can be restored")
-		if r.RestoreTest, err = t.test(ctx, o, s, r.RunID, tell); err != nil {
+		if r.RestoreTest, err = a.test(ctx, o, s, r.RunID, tell); err != nil {
 			return err
 		}
 	}

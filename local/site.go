@@ -30,6 +30,9 @@ type site interface {
 	// of the volumes that the set was taken of.
 	restore(ctx context.Context, runID string, of []member) ([]member, error)
 
+	// test lets the restore test's workflow test a run's set.
+	test(ctx context.Context, o Options, s stage, runID string, tell Progress) (*RestoreTest, error)
+
 	// told is what reached the account, its bus and the functions' log.
 	told() telling
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/quiesce/quiesce/functions/verifyclean"
 	cloud "github.com/quiesce/quiesce/local/aws"
-	"github.com/quiesce/quiesce/local/aws/ec2"
 	"github.com/quiesce/quiesce/local/instance"
 	"github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/policy"
@@ -97,21 +96,28 @@ type RestoreTest struct {
 	Left            []string       `json:"left"`    // disks that are there after it
 }
 
-// tester is a site in which a set can be tested.
-type tester interface {
-	test(ctx context.Context, o Options, s stage, runID string, tell Progress) (*RestoreTest, error)
-}
-
 // test lets the deployed workflow test the set on the machine that it was taken
 // of, while that goes on.
 func (a *account) test(ctx context.Context, o Options, s stage, runID string, tell Progress) (*RestoreTest, error) {
-	d := policy.DefaultDocument()
-	d.Policy = s.policy(o)
-	d.RestoreTest = policy.RestoreTest{Instance: instanceID, TimeLimitMinutes: int(testLimit.Minutes())}
-	r, err := a.verifyBy(ctx, strings.Replace(named(), "run-", "verify-", 1), verify.Request{RunID: runID, Policy: d}, tell.Passage)
+	r, err := a.verifyBy(ctx, testName(), testOf(s.policy(o), instanceID, runID), tell.Passage)
 	if err != nil {
 		return nil, err
 	}
+	return r.told(), nil
+}
+
+func testName() string { return strings.Replace(named(), "run-", "verify-", 1) }
+
+// testOf asks for the test of a run's set on an instance.
+func testOf(p policy.Policy, instance, runID string) verify.Request {
+	d := policy.DefaultDocument()
+	d.Policy = p
+	d.RestoreTest = policy.RestoreTest{Instance: instance, TimeLimitMinutes: int(testLimit.Minutes())}
+	return verify.Request{RunID: runID, Policy: d}
+}
+
+// told is what the execution says of the set.
+func (r *verifying) told() *RestoreTest {
 	t := &RestoreTest{TestID: r.RunID, Verdict: verify.NotTested, Reason: r.Error + " " + r.Cause, Left: []string{}}
 	if v := r.state.Verdict; v != nil {
 		t.Verdict, t.RecoverySeconds, t.Reason, t.Code, t.Seconds, t.Left = v.Result, v.RecoverySeconds, v.Reason, v.Code, v.Seconds, v.Left
@@ -119,7 +125,7 @@ func (a *account) test(ctx context.Context, o Options, s stage, runID string, te
 			t.Problems = v.Recovery.Problems
 		}
 	}
-	return t, nil
+	return t
 }
 
 // testLimit is the time limit of a local run's restore test.
@@ -130,7 +136,7 @@ const testLimit = 5 * time.Minute
 // controller says on an instance, the request is told here.
 type naming struct {
 	instance.Machine
-	disks *ec2.EC2
+	path func(disk string) string
 }
 
 // Execute names the copies of a recovery as this host's kernel does.
@@ -142,7 +148,7 @@ func (n naming) Execute(ctx context.Context, c instance.Command) instance.Result
 		return n.Machine.Execute(ctx, c)
 	}
 	for i, d := range asked.Recover.Disks {
-		asked.Recover.Disks[i].Device = n.disks.Path(d.ID)
+		asked.Recover.Disks[i].Device = n.path(d.ID)
 	}
 	if raw, err = json.Marshal(asked); err != nil {
 		return instance.Result{ExitCode: -1, Stderr: []byte(err.Error())}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/local/engine"
 	port "github.com/quiesce/quiesce/shared/cloud"
+	"github.com/quiesce/quiesce/shared/history"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/retention"
 	"github.com/quiesce/quiesce/shared/run"
@@ -30,7 +32,7 @@ import (
 func (k *taken) asked(set string, change func(*policy.RestoreTest)) verify.Request {
 	d := policy.DefaultDocument()
 	d.Policy = k.stage.policy(Defaults())
-	d.RestoreTest = policy.RestoreTest{Instance: instanceID, TimeLimitMinutes: 5}
+	d.RestoreTest = policy.RestoreTest{Instance: k.proves().rented(), TimeLimitMinutes: 5}
 	if change != nil {
 		change(&d.RestoreTest)
 	}
@@ -42,7 +44,7 @@ func (k *taken) asked(set string, change func(*policy.RestoreTest)) verify.Reque
 func (k *taken) tests(name, set string, want retention.Test) *verify.Verdict {
 	k.Helper()
 	started := time.Now()
-	r, err := k.here().verifyBy(k.Context(), name, k.asked(set, nil), nil)
+	r, err := k.proves().verifyBy(k.Context(), name, k.asked(set, nil), nil)
 	k.must(err)
 	v := r.state.Verdict
 	if v == nil || v.Result != want {
@@ -55,12 +57,12 @@ func (k *taken) tests(name, set string, want retention.Test) *verify.Verdict {
 
 func (k *taken) untouched(after string) {
 	k.Helper()
-	out, err := k.here().ec2.DescribeVolumes(k.Context(), &awsec2.DescribeVolumesInput{})
+	disks, err := k.proves().attached(k.Context())
 	k.must(err)
-	for _, v := range out.Volumes {
-		original := *v.VolumeId == rootVolume || slices.ContainsFunc(k.volumes, func(m member) bool { return m.id == *v.VolumeId })
-		if !original || len(v.Attachments) != 1 {
-			k.Errorf("%s: %s is there, attached %d times", after, *v.VolumeId, len(v.Attachments))
+	for id, on := range disks {
+		original := id == rootVolume || id == systemDisk || slices.ContainsFunc(k.volumes, func(m member) bool { return m.id == id })
+		if !original || on != k.proves().rented() {
+			k.Errorf("%s: %s is there, attached to %q", after, id, on)
 		}
 	}
 	if changed, err := k.stage.changed(k.Context()); err != nil || changed != "" {
@@ -70,14 +72,65 @@ func (k *taken) untouched(after string) {
 
 // verdictOn is what a set says of its last test.
 func (k *taken) verdictOn(set string) string {
-	out, err := k.here().ec2.DescribeSnapshots(k.Context(), &awsec2.DescribeSnapshotsInput{Filters: []types.Filter{{Name: aws.String("tag:" + port.TagRun), Values: []string{set}}}})
+	tags, err := k.proves().tagged(k.Context(), set)
 	k.must(err)
-	for _, t := range out.Snapshots[0].Tags {
-		if *t.Key == port.TagTest {
-			return *t.Value
+	return tags[port.TagTest]
+}
+
+// proving are grounds in which sets are tested, as they stand.
+type proving interface {
+	verifyBy(ctx context.Context, name string, asked verify.Request, tell func(history.Passage)) (*verifying, error)
+	rented() string
+	attached(ctx context.Context) (map[string]string, error)           // every disk, with the instance that it is on
+	tagged(ctx context.Context, set string) (map[string]string, error) // what one of a set's snapshots says
+}
+
+func (k *taken) proves() proving { return k.grounds.(proving) }
+
+func (a *account) rented() string { return instanceID }
+func (a *alibaba) rented() string { return aliyunInstance }
+
+func (a *account) attached(ctx context.Context) (map[string]string, error) {
+	out, err := a.ec2.DescribeVolumes(ctx, &awsec2.DescribeVolumesInput{})
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for _, v := range out.Volumes {
+		all[*v.VolumeId] = ""
+		for _, to := range v.Attachments {
+			all[*v.VolumeId] += *to.InstanceId
 		}
 	}
-	return ""
+	return all, nil
+}
+
+func (a *alibaba) attached(context.Context) (map[string]string, error) {
+	all := map[string]string{}
+	for id, d := range a.cloud.ECS.Disks() {
+		all[id] = d.Instance
+	}
+	return all, nil
+}
+
+func (a *account) tagged(ctx context.Context, set string) (map[string]string, error) {
+	out, err := a.ec2.DescribeSnapshots(ctx, &awsec2.DescribeSnapshotsInput{Filters: []types.Filter{{Name: aws.String("tag:" + port.TagRun), Values: []string{set}}}})
+	if err != nil || len(out.Snapshots) == 0 {
+		return nil, err
+	}
+	tags := map[string]string{}
+	for _, t := range out.Snapshots[0].Tags {
+		tags[*t.Key] = *t.Value
+	}
+	return tags, nil
+}
+
+func (a *alibaba) tagged(ctx context.Context, set string) (map[string]string, error) {
+	found, err := a.operator.FindSet(ctx, set)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0].Tags, nil
 }
 
 // Real servers' sets come to life on the machine on which their originals go on;
@@ -88,16 +141,29 @@ func TestRealRestoreTest(t *testing.T) {
 	for app, more := range map[string]func(*taken){policy.MariaDB: (*taken).damaged, policy.PostgreSQL: (*taken).hangs} {
 		t.Run(app, func(t *testing.T) {
 			k := take(t, app)
-			set := k.state.Run.ID
-			v := k.tests("good-"+app, set, retention.Successful)
-			if s := v.Recovery.Server; v.RecoverySeconds <= 0 || s == nil || !s.Started || s.Kind != app || len(v.Recovery.Filesystems) != len(k.volumes) {
-				t.Errorf("got %+v", v.Recovery)
-			}
-			if got := k.verdictOn(set); got != "SUCCESSFUL" {
-				t.Errorf("the set says %q", got)
-			}
+			k.lives(app)
 			more(k)
 		})
+	}
+}
+
+// The same in the other cloud's account, by its own definition.
+func TestRealRestoreTestAbroad(t *testing.T) {
+	for _, app := range []string{policy.MariaDB, policy.PostgreSQL} {
+		t.Run(app, func(t *testing.T) { take(t, app, func(o *Options) { o.Cloud = Aliyun }).lives(app) })
+	}
+}
+
+// lives wants the set of a real server to come to life on copies.
+func (k *taken) lives(app string) {
+	k.Helper()
+	set := k.state.Run.ID
+	v := k.tests("good-"+app, set, retention.Successful)
+	if s := v.Recovery.Server; v.RecoverySeconds <= 0 || s == nil || !s.Started || s.Kind != app || len(v.Recovery.Filesystems) != len(k.volumes) {
+		k.Errorf("got %+v", v.Recovery)
+	}
+	if got := k.verdictOn(set); got != "SUCCESSFUL" {
+		k.Errorf("the set says %q", got)
 	}
 }
 

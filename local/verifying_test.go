@@ -14,6 +14,8 @@ import (
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/guest/session"
 	"github.com/quiesce/quiesce/local/aws/ec2"
+	"github.com/quiesce/quiesce/local/aws/wire"
+	"github.com/quiesce/quiesce/local/fault"
 	port "github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/retention"
@@ -53,7 +55,34 @@ func (w *world) relabel(set, key, value string) {
 	}
 }
 
-// test is what a schedule asks for.
+// testingWorld is a world in which a set is tested, of either cloud.
+type testingWorld interface {
+	testing.TB
+	asked(change ...func(*verify.Request)) verify.Request
+	tests(name string, asked verify.Request) *verifying
+	stopAll()
+	sweeps(r *verifying)                // whoever cleans up after one that broke off
+	untold(f string, r *verifying) bool // nobody can tell of this end
+	leaves(after string)                // the account as it was before
+	snapshots() map[string]map[string]string
+	relabel(set, key, value string) // behind everybody's back
+	script(path string, do func(context.Context, session.Script) error)
+	spoil(snapshot string)
+	published(runID, detailType string) []map[string]any
+	measured() []string
+	calls() []wire.Record
+	unreached() []fault.Fault
+}
+
+// inCloud lets a test run in a world of one cloud.
+type inCloud func(t *testing.T, s setting, test func(w testingWorld))
+
+func here(t *testing.T, s setting, test func(w testingWorld)) {
+	t.Helper()
+	inTesting(t, s, func(w *world) { test(w) })
+}
+
+// tested is what a schedule asks for.
 func tested(change ...func(*verify.Request)) verify.Request {
 	r := verify.Request{Policy: policy.DefaultDocument()}
 	r.Policy.Name = nightly
@@ -64,6 +93,13 @@ func tested(change ...func(*verify.Request)) verify.Request {
 	return r
 }
 
+func (w *world) asked(change ...func(*verify.Request)) verify.Request { return tested(change...) }
+func (w *world) calls() []wire.Record                                 { return w.cloud.Calls() }
+func (w *world) script(path string, do func(context.Context, session.Script) error) {
+	w.sim.Script(path, do)
+}
+func (w *world) spoil(snapshot string) { w.must(w.sim.Damage(snapshot)) }
+
 // tests lets the workflow test what is asked for.
 func (w *world) tests(name string, asked verify.Request) *verifying {
 	w.Helper()
@@ -72,8 +108,8 @@ func (w *world) tests(name string, asked verify.Request) *verifying {
 	return r
 }
 
-// says is what stands on the set of its last test.
-func (w *world) says(set string) (verdict, by, recovery string) {
+// says is what stands on a set of its last test.
+func says(w testingWorld, set string) (verdict, by, recovery string) {
 	for _, tags := range w.snapshots() {
 		if tags[port.TagRun] == set {
 			verdict, by, recovery = tags[port.TagTest], tags[port.TagTestRun], tags[port.TagRecovery]
@@ -82,47 +118,62 @@ func (w *world) says(set string) (verdict, by, recovery string) {
 	return verdict, by, recovery
 }
 
+// damages spoils a set where it is kept.
+func damages(w testingWorld, set string) {
+	for id, tags := range w.snapshots() {
+		if tags[port.TagRun] == set {
+			w.spoil(id)
+		}
+	}
+}
+
+func succeeded(r *verifying) bool { return strings.EqualFold(r.Status, "succeeded") }
+
 const theWay = "Open Choose Plan Planned Mark Create Created Attach Attached Recover IsRecovered CleanUp IsClean Report Outcome "
 
-func TestRestoreTestOfAGoodSet(t *testing.T) {
-	inTest(t, nil, func(w *world) {
-		r := w.tests(theTest, tested())
-		v := r.state.Verdict
-		if got := strings.Join(r.States, " "); got != theWay+"Successful" || v == nil || v.Result != retention.Successful || v.RecoverySeconds <= 0 || v.Recovery == nil {
-			t.Fatalf("got %s, %+v: %s", got, v, r.Cause)
-		}
-		w.keeps("test")
-		if now := w.standing(); len(now) != 2 {
-			t.Errorf("left %v", now)
-		}
-		verdict, by, recovery := w.says(theSet)
-		if verdict != "SUCCESSFUL" || by != theTest || recovery == "" {
-			t.Errorf("the set says %s, %s, %s", verdict, by, recovery)
-		}
-		told := w.published(theTest, events.TypeTest)
-		if len(told) != 1 || told[0]["verdict"] != "SUCCESSFUL" || told[0]["setId"] != theSet || told[0]["policy"] != nightly || told[0]["recoverySeconds"] != v.RecoverySeconds {
-			t.Errorf("told %v", told)
-		}
-	})
+func TestRestoreTestOfAGoodSet(t *testing.T) { inTest(t, nil, func(w *world) { passes(w) }) }
+
+func passes(w testingWorld) {
+	w.Helper()
+	r := w.tests(theTest, w.asked())
+	v := r.state.Verdict
+	if got := strings.Join(r.States, " "); got != theWay+"Successful" || v == nil || v.Result != retention.Successful || v.RecoverySeconds <= 0 || v.Seconds < v.RecoverySeconds || v.Recovery == nil {
+		w.Fatalf("got %s, %+v: %s", got, v, r.Cause)
+	}
+	w.leaves("test")
+	verdict, by, recovery := says(w, theSet)
+	if verdict != "SUCCESSFUL" || by != theTest || recovery == "" {
+		w.Errorf("the set says %s, %s, %s", verdict, by, recovery)
+	}
+	told := w.published(theTest, events.TypeTest)
+	if len(told) != 1 || told[0]["verdict"] != "SUCCESSFUL" || told[0]["setId"] != theSet || told[0]["policy"] != nightly || told[0]["recoverySeconds"] != v.RecoverySeconds {
+		w.Errorf("told %v", told)
+	}
 }
 
 // Ends other than the good one. Whatever it is, nothing of the test is left and
 // nothing of the original is touched.
-func TestRestoreTestEnds(t *testing.T) {
+func TestRestoreTestEnds(t *testing.T) { endsAsItMust(t, here, strings.NewReplacer()) }
+
+// ending is one that a test can have.
+type ending struct {
+	name    string
+	setting setting
+	asked   func(*verify.Request)
+	prepare func(w testingWorld)
+	states  string // begin so
+	verdict retention.Test
+	code    string
+	says    string
+	label   string // on the set
+}
+
+func endsAsItMust(t *testing.T, in inCloud, theirs *strings.Replacer) {
+	t.Helper()
 	const before = "Open Choose Plan Planned Mark Create Created Attach Attached Recover "
-	for _, c := range []struct {
-		name    string
-		setting setting
-		asked   func(*verify.Request)
-		prepare func(w *world)
-		states  string // begin so
-		verdict retention.Test
-		code    string
-		says    string
-		label   string // on the set
-	}{
+	for _, c := range []ending{
 		{
-			name: "a damaged set", prepare: func(w *world) { w.damages(theSet) },
+			name: "a damaged set", prepare: func(w testingWorld) { damages(w, theSet) },
 			states: before, verdict: retention.TestFailed, code: "RestoreTestFailed", says: "does not pass its check", label: "FAILED",
 		},
 		{
@@ -132,27 +183,27 @@ func TestRestoreTestEnds(t *testing.T) {
 			states: before, verdict: retention.Successful, says: "mariadb recovered and checked", label: "SUCCESSFUL",
 		},
 		{
-			name: "the user's own check passes", asked: checks, prepare: func(w *world) {
-				w.sim.Script(testCheck, func(context.Context, session.Script) error { return nil })
+			name: "the user's own check passes", asked: checks, prepare: func(w testingWorld) {
+				w.script(testCheck, func(context.Context, session.Script) error { return nil })
 			},
 			states: before, verdict: retention.Successful, says: "own check passed", label: "SUCCESSFUL",
 		},
 		{
-			name: "the user's own check fails", asked: checks, prepare: func(w *world) {
-				w.sim.Script(testCheck, func(context.Context, session.Script) error { return errors.New("3 orders are missing") })
+			name: "the user's own check fails", asked: checks, prepare: func(w testingWorld) {
+				w.script(testCheck, func(context.Context, session.Script) error { return errors.New("3 orders are missing") })
 			},
 			states: before, verdict: retention.TestFailed, code: "RestoreTestFailed", says: "3 orders are missing", label: "FAILED",
 		},
 		{
-			name: "the user's own check hangs", asked: checks, prepare: func(w *world) {
-				w.sim.Script(testCheck, func(ctx context.Context, _ session.Script) error { <-ctx.Done(); return ctx.Err() })
+			name: "the user's own check hangs", asked: checks, prepare: func(w testingWorld) {
+				w.script(testCheck, func(ctx context.Context, _ session.Script) error { <-ctx.Done(); return ctx.Err() })
 			},
 			states: before, verdict: retention.TimedOut, code: "RestoreTimedOut", says: "was not done after", label: "TIMED_OUT",
 		},
 		{
 			name: "the user's own check is not there", asked: checks,
 			states: before, verdict: verify.NotTested, code: "ScriptUnsafe", says: "does not exist", label: "SUCCESSFUL", // as before
-			prepare: func(w *world) { w.relabel(theSet, port.TagTest, "SUCCESSFUL") },
+			prepare: func(w testingWorld) { w.relabel(theSet, port.TagTest, "SUCCESSFUL") },
 		},
 		{
 			name: "the agent is cut off", setting: setting{faults: []string{"verify-recover/SendCommand:agent-offline"}},
@@ -161,39 +212,45 @@ func TestRestoreTestEnds(t *testing.T) {
 		{
 			name: "disks that are not made in time", asked: func(r *verify.Request) { r.Policy.RestoreTest.TimeLimitMinutes = 5 },
 			setting: setting{provision: 8 * time.Minute},
-			states:  "Open Choose Plan Planned Mark Create Created WaitCreated", verdict: retention.TimedOut, code: "RestoreTimedOut", says: "before the copies were attached", label: "TIMED_OUT",
+			states:  "Open Choose Plan Planned Mark Create Created WaitCreated", verdict: retention.TimedOut, code: "RestoreTimedOut", says: "in the making", label: "TIMED_OUT",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			inTesting(t, c.setting, func(w *world) {
-				if c.prepare != nil {
-					c.prepare(w)
-				}
-				change := c.asked
-				if change == nil {
-					change = func(*verify.Request) {}
-				}
-				r := w.tests(theTest, tested(change))
-				v := r.state.Verdict
-				if v == nil || v.Result != c.verdict || v.Code != c.code || !strings.Contains(v.Reason, c.says) || !strings.HasPrefix(strings.Join(r.States, " "), c.states) {
-					t.Fatalf("got %v, %+v: %s", r.States, v, r.Cause)
-				}
-				if good := c.verdict == retention.Successful; good != (r.Status == "SUCCEEDED") || !good && r.Error != "FailedClean" {
-					t.Errorf("it is %s, %s", r.Status, r.Error)
-				}
-				w.leaves(c.name)
-				if label, _, _ := w.says(theSet); label != c.label {
-					t.Errorf("the set says %q, want %q", label, c.label)
-				}
-				if told := w.published(theTest, events.TypeTest); len(told) != 1 || told[0]["verdict"] != string(c.verdict) {
-					t.Errorf("told %v", told)
-				}
-				if got := w.measured(); !slices.Contains(got, counted[c.verdict]) {
-					t.Errorf("measured %v, want %s", got, counted[c.verdict])
-				}
-			})
+			for i, f := range c.setting.faults {
+				c.setting.faults[i] = theirs.Replace(f)
+			}
+			in(t, c.setting, c.ends)
 		})
+	}
+}
+
+func (c ending) ends(w testingWorld) {
+	w.Helper()
+	if c.prepare != nil {
+		c.prepare(w)
+	}
+	change := c.asked
+	if change == nil {
+		change = func(*verify.Request) {}
+	}
+	r := w.tests(theTest, w.asked(change))
+	v := r.state.Verdict
+	if v == nil || v.Result != c.verdict || v.Code != c.code || !strings.Contains(v.Reason, c.says) || !strings.HasPrefix(strings.Join(r.States, " "), c.states) {
+		w.Fatalf("got %v, %+v: %s", r.States, v, r.Cause)
+	}
+	if good := c.verdict == retention.Successful; good != succeeded(r) || !good && r.Error != "FailedClean" {
+		w.Errorf("it is %s, %s", r.Status, r.Error)
+	}
+	w.leaves(c.name)
+	if label, _, _ := says(w, theSet); label != c.label {
+		w.Errorf("the set says %q, want %q", label, c.label)
+	}
+	if told := w.published(theTest, events.TypeTest); len(told) != 1 || told[0]["verdict"] != string(c.verdict) {
+		w.Errorf("told %v", told)
+	}
+	if got := w.measured(); !slices.Contains(got, counted[c.verdict]) {
+		w.Errorf("measured %v, want %s", got, counted[c.verdict])
 	}
 }
 
@@ -202,15 +259,6 @@ var counted = map[retention.Test]string{
 }
 
 func checks(r *verify.Request) { r.Policy.RestoreTest.Check = testCheck }
-
-// damages spoils a set where it is kept.
-func (w *world) damages(set string) {
-	for id, tags := range w.snapshots() {
-		if tags[port.TagRun] == set {
-			w.must(w.sim.Damage(id))
-		}
-	}
-}
 
 func (w *world) measured() []string { return measured(&w.metrics) }
 
@@ -228,6 +276,7 @@ func TestRestoreTestRefuses(t *testing.T) {
 	inTest(t, nil, func(w *world) {
 		w.takes("other", map[string]string{port.TagPolicy: "other", port.TagTest: "VALIDATING", port.TagTestRun: "somebody"})
 		w.takes("doomed", map[string]string{port.TagPolicy: "doomed", port.TagDeleting: "2026-01-01T00:00:00Z"})
+		w.archives(w.takes("cold", map[string]string{port.TagPolicy: "cold"}))
 		w.takes("gone", map[string]string{port.TagPolicy: "gone", port.TagMembers: "3"})
 		w.cloud.EC2.AddInstance(ec2.Instance{ID: "i-0123456789abcdef5"})
 		w.cloud.EC2.AddInstance(ec2.Instance{ID: "i-0123456789abcdef6", State: "stopped", Tags: map[string]string{port.TagOptIn: "true"}})
@@ -255,6 +304,8 @@ func TestRestoreTestRefuses(t *testing.T) {
 			{"the newest is under test", func(r *verify.Request) { r.Policy.Name = "other" }, "RunInProgress", "under test"},
 			{"a set that is being deleted", func(r *verify.Request) { r.RunID = "doomed" }, "SetNotRestorable", "deletion"},
 			{"a policy whose set is being deleted", func(r *verify.Request) { r.Policy.Name = "doomed" }, "SetNotRestorable", "there is no good set"},
+			{"an archived set", func(r *verify.Request) { r.RunID = "cold" }, "SetNotRestorable", "the set of cold is archived"},
+			{"a policy of which all is archived", func(r *verify.Request) { r.Policy.Name = "cold" }, "SetNotRestorable", "1 that are"},
 			{"an incomplete set", func(r *verify.Request) { r.RunID = "gone" }, "SetNotRestorable", "2 of 3"},
 		} {
 			r := w.tests(strings.NewReplacer(" ", "-").Replace(c.name), tested(c.asked))
@@ -268,7 +319,7 @@ func TestRestoreTestRefuses(t *testing.T) {
 			w.leaves(c.name)
 		}
 		for set, want := range map[string]string{theSet: "", "other": "VALIDATING somebody"} {
-			if verdict, by, _ := w.says(set); strings.TrimSpace(verdict+" "+by) != want {
+			if verdict, by, _ := says(w, set); strings.TrimSpace(verdict+" "+by) != want {
 				t.Errorf("%s says %s, %s", set, verdict, by)
 			}
 		}
@@ -286,13 +337,23 @@ func TestRestoreTestDryRun(t *testing.T) {
 			}
 			w.leaves("dry run")
 		}
-		if verdict, by, _ := w.says(theSet); verdict != "" || by != "" {
+		if verdict, by, _ := says(w, theSet); verdict != "" || by != "" {
 			t.Errorf("the set says %s, %s", verdict, by)
 		}
 		if told := w.published("dry-", events.TypeTest); len(told) != 0 {
 			t.Errorf("told %v", told)
 		}
 	})
+}
+
+// archives puts snapshots where they must be brought back from first.
+func (w *world) archives(ids []string) {
+	w.Helper()
+	for _, id := range ids {
+		_, err := w.ec2.ModifySnapshotTier(w.Context(), &awsec2.ModifySnapshotTierInput{SnapshotId: &id, StorageTier: types.TargetStorageTierArchive})
+		w.must(err)
+	}
+	time.Sleep(2 * time.Minute)
 }
 
 // The newest good one is picked, and of several instances each has its turn.
@@ -302,6 +363,7 @@ func TestRestoreTestPicksTheNewestGoodSet(t *testing.T) {
 		w.takes("run-3", map[string]string{port.TagPolicy: nightly, port.TagConsistency: "none"})
 		w.takes("run-4", map[string]string{port.TagPolicy: nightly, port.TagTest: "FAILED"})
 		w.takes("run-5", map[string]string{port.TagPolicy: "other"})
+		w.archives(w.takes("run-8", map[string]string{port.TagPolicy: nightly}))
 		r := w.tests("first", tested())
 		if r.state.Verdict.Choice.SetID != "run-2" || r.state.Verdict.Result != retention.Successful {
 			t.Errorf("got %+v", r.state.Verdict)

@@ -131,7 +131,7 @@ func newWorld(t *testing.T, s setting) *world {
 	w := &world{T: t, simStage: stage, setting: s, told: &hearing{Machine: stage.sim, verbs: map[string][]protocol.Verb{}}}
 	w.account = &account{faults: plan, windows: s.windows, engine: engine.New(engine.Config{})}
 	w.cloud = cloud.New(cloud.Config{
-		Disks: stage.sim, Engine: w.engine, Faults: plan, Latency: s.latency, EC2: ec2.Config{Completion: s.completion, Visible: s.unlisted, Provision: cmp.Or(s.provision, -1), Stopped: w.halt},
+		Disks: stage.sim, Engine: w.engine, Faults: plan, Latency: s.latency, EC2: ec2.Config{Completion: s.completion, Visible: s.unlisted, Provision: cmp.Or(s.provision, -1), Archiving: time.Minute, Stopped: w.halt},
 	})
 	for kind, do := range stage.hooks() {
 		plan.On(kind, do)

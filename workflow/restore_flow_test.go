@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,16 +23,7 @@ func restoreFlowRules() contract.Rules {
 	return r
 }
 
-func restoreFlowFindings(text string) (all []string) {
-	m, err := flow.Parse([]byte(text), nil)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	for _, f := range contract.Check(m, restoreFlowRules()) {
-		all = append(all, f.String())
-	}
-	return all
-}
+func restoreFlowFindings(text string) []string { return flowFindings(text, restoreFlowRules()) }
 
 func TestRestoreFlowKeepsItsContract(t *testing.T) {
 	for _, f := range restoreFlowFindings(RestoreFlow()) {
@@ -64,43 +54,12 @@ func TestContractFindsDefectsOfARestoreFlow(t *testing.T) {
 
 func restoreMachines(t *testing.T) []*asl.Machine {
 	t.Helper()
-	mine, err := RestoreMachine(func(step string) string { return "arn:aws:lambda:eu-west-1:123456789012:function:" + step })
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := RestoreFlowMachine(func(step string) string { return "acs:fc:cn-hangzhou:1234567890:functions/quiesce-" + step + "/LATEST" })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []*asl.Machine{mine, theirs}
+	return twins(t, RestoreMachine, RestoreFlowMachine)
 }
 
 // Both definitions call the same function in every state, with the same input
 // for as long, and their retries are alike.
-func TestBothRestoresCallTheSameSteps(t *testing.T) {
-	mine, err := asl.Parse([]byte(Restore()), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := flow.Parse([]byte(RestoreFlow()), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(mine.States) != len(theirs.States) {
-		t.Errorf("the flow has %d states, the machine %d", len(theirs.States), len(mine.States))
-	}
-	for name, s := range mine.States {
-		other := theirs.States[name]
-		switch {
-		case other == nil:
-			t.Errorf("the flow has no %s", name)
-		case s.Type != other.Type:
-			t.Errorf("%s: the flow's is a %s, the machine's a %s", name, other.Type, s.Type)
-		case s.Type == asl.Task && (s.Calls() != other.Calls() || !slices.Equal(paths(s), paths(other))):
-			t.Errorf("%s: the flow calls %s with %v, the machine %s with %v", name, other.Calls(), paths(other), s.Calls(), paths(s))
-		}
-	}
-}
+func TestBothRestoresCallTheSameSteps(t *testing.T) { callTheSame(t, Restore(), RestoreFlow()) }
 
 // restoreAnswers are those of a restore in which everything goes well.
 func restoreAnswers(do restore.Do, mode restore.Mode, outcome restore.Outcome) map[string][]reply {
@@ -119,12 +78,7 @@ func restoreAnswers(do restore.Do, mode restore.Mode, outcome restore.Outcome) m
 // Whatever fails, in whatever way: both definitions of a restore take the same
 // states to the same end.
 func TestBothRestoresTakeTheSamePath(t *testing.T) {
-	ways := []string{"Lambda.Unknown", "Lambda.ServiceException", "Lambda.TooManyRequestsException", "Sandbox.Timedout", asl.Timeout, "Error.Nobody.Knows"}
-	for _, c := range fault.Codes() {
-		ways = append(ways, string(c))
-	}
-	machines := restoreMachines(t)
-	told := 0
+	var stories []story
 	for _, c := range []struct {
 		do   restore.Do
 		mode restore.Mode
@@ -134,26 +88,9 @@ func TestBothRestoresTakeTheSamePath(t *testing.T) {
 		{restore.DoBack, restore.InPlace, restore.RolledBack}, {restore.DoSettle, restore.InPlace, restore.Settled},
 		{restore.DoNothing, restore.InPlace, restore.Planned},
 	} {
-		for _, f := range RestoreFunctions() {
-			for _, way := range ways {
-				for _, repeat := range []int{1, 100} {
-					var got []string
-					for i, m := range machines {
-						synctest.Test(t, func(t *testing.T) {
-							w := &world{plan: restoreAnswers(c.do, c.mode, c.ends)}
-							w.plan[f.Step] = append(times(repeat, failsAs(way)), w.plan[f.Step]...)
-							tr := executeOn(t, m, w, i == 1)
-							got = append(got, same(tr.states)+": "+endOf(tr)+" by "+strings.Join(order(w.calls), " "))
-						})
-					}
-					if told++; got[0] != got[1] {
-						t.Errorf("%s %s, %s fails %d times with %s:\n got %s\nwant %s", c.do, c.mode, f.Step, repeat, way, got[1], got[0])
-					}
-				}
-			}
-		}
+		stories = append(stories, story{fmt.Sprint(c.do, " ", c.mode), func() map[string][]reply { return restoreAnswers(c.do, c.mode, c.ends) }})
 	}
-	if told < 1000 {
+	if told := takeTheSamePath(t, restoreMachines(t), RestoreFunctions(), stories); told < 1000 {
 		t.Errorf("%d stories are too few to be all", told)
 	}
 }

@@ -77,7 +77,6 @@ func TestContractFindsDefectsOfARestoreTest(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{`"$.failures.create", "Next": "CleanUp"`, `"$.failures.create", "Next": "Report"`, `thaw: state "Create": ends without CleanUp: Create > Report`},
 		{`"$.failures.recover", "Next": "CleanUp"`, `"$.failures.recover", "Next": "Report"`, `thaw: state "Create": ends without CleanUp`},
-		{`"TimestampGreaterThanPath": "$.choice.deadline", "Next": "CleanUp"`, `"TimestampGreaterThanPath": "$.choice.deadline", "Next": "Report"`, `thaw: state "Create": ends without CleanUp: Create > Created > Report`},
 		{`"Default": "CleanUp"`, `"Default": "Report"`, `thaw: state "Create": ends without CleanUp`},
 		{`"$.failures.clean", "Next": "Report"`, `"$.failures.clean", "Next": "Create"`, `thaw: state "CleanUp": leads back`},
 		{`"Type": "Wait", "Seconds": 20, "Next": "Recover"`, `"Type": "Pass", "Next": "Recover"`, `loop: state "Recover": runs without a Wait`},

@@ -201,11 +201,27 @@ func RestoreFlow() string { return restorationFlow }
 
 // RestoreFlowMachine parses RestoreFlow with the names of the functions.
 func RestoreFlowMachine(arn func(step string) string) (*asl.Machine, error) {
+	return parseFlow(restorationFlow, RestoreFunctions(), arn)
+}
+
+//go:embed verify.flow.yaml
+var verificationFlow string
+
+// VerifyFlow returns the definition of a restore test in CloudFlow's language. It
+// calls the functions that Verify calls.
+func VerifyFlow() string { return verificationFlow }
+
+// VerifyFlowMachine parses VerifyFlow with the names of the functions.
+func VerifyFlowMachine(arn func(step string) string) (*asl.Machine, error) {
+	return parseFlow(verificationFlow, VerifyFunctions(), arn)
+}
+
+func parseFlow(definition string, functions []Function, arn func(step string) string) (*asl.Machine, error) {
 	with := map[string]string{}
-	for _, f := range RestoreFunctions() {
+	for _, f := range functions {
 		with[f.Arn] = arn(f.Step)
 	}
-	return flow.Parse([]byte(restorationFlow), with)
+	return flow.Parse([]byte(definition), with)
 }
 
 //go:embed janitor.flow.yaml

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ import (
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/cloud/alicloud"
 	"github.com/quiesce/quiesce/shared/restore"
+	"github.com/quiesce/quiesce/shared/retention"
+	"github.com/quiesce/quiesce/shared/verify"
 	"github.com/quiesce/quiesce/workflow"
 )
 
@@ -67,16 +70,24 @@ func stockedAbroad(t *testing.T) *aliyun.Cloud {
 			state = now[0].State
 		}
 	}
+	a.OSS.Put("assets", "helper", []byte("the helper"))
 	local := &runtimeapi.Local{Handlers: map[string]runtimeapi.Handler{}, Timeouts: functions.Timeouts}
-	for _, name := range functions.RestoreSteps {
-		provider := alicloud.New(a.Client(name), alicloud.Options{})
-		local.Handlers[name] = runtimeapi.Handler(functions.Table(functions.Deps{Cloud: provider})[name])
+	for _, name := range slices.Concat(functions.RestoreSteps, functions.VerifySteps) {
+		provider := alicloud.New(a.Client(name), alicloud.Options{
+			AssetBucket: "assets", Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper", SHA256: strings.Repeat("0", 64)}},
+		})
+		local.Handlers[name] = runtimeapi.Handler(functions.Table(functions.Deps{Cloud: provider, Keeper: provider})[name])
 	}
 	m, err := workflow.RestoreFlowMachine(a.FunctionARN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.Deploy("quiesce-restore", []byte(workflow.RestoreFlow()), m, a.Tasks(local))
+	tests, err := workflow.VerifyFlowMachine(a.FunctionARN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Deploy("quiesce-verify", []byte(workflow.VerifyFlow()), tests, a.Tasks(local))
 	return a
 }
 
@@ -133,6 +144,39 @@ func TestRestoreAbroad(t *testing.T) {
 	}
 }
 
+func TestVerifyAbroad(t *testing.T) {
+	a := stockedAbroad(t)
+	if _, err := a.Rent(t.Context(), ecs.Instance{ID: testHost, Tags: map[string]string{cloud.TagOptIn: "true"}}, aliyun.Spoken(reviver{})); err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, "db.yaml", policyOfTests)
+	code, out, stderr := quiesce(t, "verify", "--policy", file)
+	for _, want := range []string{"planned", "db-3", "it is the newest good one", testHost, "40 GiB", "/opt/check", "step 1", "--yes"} {
+		if code != exitDone || !strings.Contains(out, want) {
+			t.Errorf("%d %s: no %q in\n%s", code, stderr, want, out)
+		}
+	}
+	code, out, stderr = quiesce(t, "verify", "db-2", "--policy", file, "--yes", "-o", "json")
+	var v verify.Verdict
+	if err := json.Unmarshal([]byte(out), &v); code != exitDone || err != nil || v.Result != retention.Successful || v.Choice.SetID != "db-2" || v.RecoverySeconds != 12.5 {
+		t.Fatalf("%d %v %s%s", code, err, out, stderr)
+	}
+	if !strings.Contains(stderr, "  Recover ") {
+		t.Errorf("no state was told: %s", stderr)
+	}
+	for id, d := range a.ECS.Disks() {
+		if d.Tags[cloud.TagScratch] != "" {
+			t.Errorf("%s is left", id)
+		}
+	}
+	if of := listed(t, file); of["db-2"].Verified != retention.Successful || of["db-3"].Verified != "" {
+		t.Errorf("got %+v", of)
+	}
+	if code, out, stderr = quiesce(t, "sets", file); code != exitDone || !strings.Contains(out, "successful") {
+		t.Errorf("%d %s%s", code, out, stderr)
+	}
+}
+
 // What is missing is named before anything is asked.
 func TestAbroadWantsItsKeys(t *testing.T) {
 	file := write(t, "db.yaml", "name: db\nretention: {last: 1}\n")
@@ -140,7 +184,7 @@ func TestAbroadWantsItsKeys(t *testing.T) {
 	variables := map[string]string{
 		"region": "ALIBABA_CLOUD_REGION_ID", "key-id": "ALIBABA_CLOUD_ACCESS_KEY_ID", "key-secret": "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
 	}
-	for _, args := range [][]string{{"sets"}, {"prune", file}, {"restore", "db-3", "--mode", "volumes"}} {
+	for _, args := range [][]string{{"sets"}, {"prune", file}, {"restore", "db-3", "--mode", "volumes"}, {"verify", "db-3", "--instance", testHost}} {
 		for missing := range variables {
 			for name, variable := range variables {
 				t.Setenv(variable, map[bool]string{false: "there"}[name == missing])

@@ -12,6 +12,7 @@ import (
 	awshistory "github.com/quiesce/quiesce/shared/cloud/awscloud/history"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/history"
+	"github.com/quiesce/quiesce/shared/run"
 )
 
 // following waits for the end of an execution that was started, and tells of each
@@ -40,6 +41,25 @@ func (p place) start(ctx context.Context, flag, machine, name, input string) (fo
 	return func(tell func(history.Passage)) (*history.Record, error) {
 		return awshistory.Follow(ctx, client, *started.ExecutionArn, tell)
 	}, nil
+}
+
+// workflowOf names the definition that is deployed: a state machine, which the flag
+// gives, or a flow.
+type workflowOf struct{ flag, machine, flow string }
+
+// begin starts an execution on the cloud that is meant.
+func (w where) begin(ctx context.Context, of workflowOf, name, input string) (following, error) {
+	if w.Cloud != run.Aliyun {
+		return w.start(ctx, of.flag, of.machine, name, input)
+	}
+	p, err := w.provider()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.StartExecution(ctx, of.flow, name, []byte(input)); err != nil {
+		return nil, err
+	}
+	return func(tell func(history.Passage)) (*history.Record, error) { return p.Follow(ctx, of.flow, name, tell) }, nil
 }
 
 // follow prints what is under way, and each of its steps as it ends.

@@ -10,9 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"github.com/quiesce/quiesce/shared/history"
 	"github.com/quiesce/quiesce/shared/restore"
-	"github.com/quiesce/quiesce/shared/run"
 )
 
 // restoreCmd starts the workflow of a restore and follows it. Without a yes it
@@ -67,7 +65,7 @@ func (c *restoreCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	name := execution("restore")
-	follow, err := c.begin(ctx, name, string(input))
+	follow, err := c.begin(ctx, workflowOf{"--restore-machine", c.Machine, c.Flow}, name, string(input))
 	if err != nil {
 		return err
 	}
@@ -88,21 +86,6 @@ func (c *restoreCmd) Run(ctx context.Context, s *streams) error {
 		return errLess
 	}
 	return err
-}
-
-// begin starts an execution where the restore's workflow is.
-func (c *restoreCmd) begin(ctx context.Context, name, input string) (following, error) {
-	if c.Cloud != run.Aliyun {
-		return c.start(ctx, "--restore-machine", c.Machine, name, input)
-	}
-	p, err := c.provider()
-	if err != nil {
-		return nil, err
-	}
-	if err := p.StartExecution(ctx, c.Flow, name, []byte(input)); err != nil {
-		return nil, err
-	}
-	return func(tell func(history.Passage)) (*history.Record, error) { return p.Follow(ctx, c.Flow, name, tell) }, nil
 }
 
 // show prints the plan and what became of it, as a person reads it.

@@ -19,8 +19,9 @@ import (
 // verifyCmd starts the workflow of a restore test and follows it. Without a yes
 // it is a dry run: choice and plan are shown before anything is touched.
 type verifyCmd struct {
-	Machine string `name:"verify-machine" required:"" env:"QUIESCE_VERIFY_MACHINE" placeholder:"ARN" help:"State machine of the restore test."`
-	place
+	Machine string `name:"verify-machine" env:"QUIESCE_VERIFY_MACHINE" placeholder:"ARN" help:"State machine of the restore test, on AWS."`
+	Flow    string `name:"verify-flow" env:"QUIESCE_VERIFY_FLOW" default:"quiesce-verify" placeholder:"NAME" help:"Flow of the restore test, on Alibaba Cloud."`
+	where
 	RunID string `arg:"" optional:"" name:"run" help:"Id of the run whose set is tested; without it the newest good set of the policy."`
 
 	Policy   string `type:"existingfile" help:"Policy file, whose restoreTest says where and how; without one the flags below do."`
@@ -75,7 +76,7 @@ func (c *verifyCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	name := execution("verify")
-	follow, err := c.start(ctx, "--verify-machine", c.Machine, name, string(input))
+	follow, err := c.begin(ctx, workflowOf{"--verify-machine", c.Machine, c.Flow}, name, string(input))
 	if err != nil {
 		return err
 	}

@@ -55,10 +55,12 @@ func Flow(name string, next step.Handler, settle func(context.Context)) Edge {
 		e.settle = nil
 	}
 	switch name {
-	case "precheck", "restore-plan", "restore-report": // a report has the plan in it
+	case "precheck", "restore-plan", "restore-report", "verify-report": // a report has the plan in it
 		e.answer = maxPlan
 	case "prune": // no flow has to hold what it answers
 		e.step, e.answer = timed(e.step), maxReport
+	case "verify-clean":
+		e.step = swept(e.step)
 	case "wake":
 		e.step = completed(e.step)
 	}

@@ -61,7 +61,7 @@ func TestAnswersBeforeItIsKilled(t *testing.T) {
 // What a flow has no room for becomes a fault that it can catch, and a long
 // sentence keeps its step's times.
 func TestNothingOverflowsAFlow(t *testing.T) {
-	room := map[string]int{"freeze": maxAnswer, "precheck": maxPlan}
+	room := map[string]int{"freeze": maxAnswer, "precheck": maxPlan, "verify-report": maxPlan}
 	for name, most := range room {
 		for size, fits := range map[int]bool{most: true, most + 1: false} {
 			e := Flow(name, answering(`"`+strings.Repeat("x", size-2)+`"`, nil), nil)

@@ -47,19 +47,41 @@ func unwrap(request json.RawMessage) json.RawMessage {
 // request, and its name and time are the run's. Another caller says both itself.
 func timed(next step.Handler) step.Handler {
 	return func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
-		var timer struct {
-			TriggerTime string `json:"triggerTime"`
-			TriggerName string `json:"triggerName"`
+		if run, request, ok := ticked(payload); ok {
+			if text, err := json.Marshal(map[string]any{"run": run, "request": request}); err == nil {
+				payload = text
+			}
 		}
-		if request := unwrap(payload); request != nil && json.Unmarshal(payload, &timer) == nil {
-			id := timer.TriggerName + "-" + strings.NewReplacer(":", "", "-", "").Replace(timer.TriggerTime)
-			text, err := json.Marshal(map[string]any{"run": map[string]string{"id": id}, "request": request})
+		return next(ctx, payload)
+	}
+}
+
+// swept lets verify-clean be started by a timer, too: it then looks for tests that
+// broke off, of which no event tells.
+func swept(next step.Handler) step.Handler {
+	return func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
+		if run, _, ok := ticked(payload); ok {
+			text, err := json.Marshal(map[string]any{"run": run, "created": nil, "before": nil, "sweep": true})
 			if err == nil {
 				payload = text
 			}
 		}
 		return next(ctx, payload)
 	}
+}
+
+// ticked reads what a timer hands to its function: the run is named by it and by
+// the time, the request is its payload.
+func ticked(payload json.RawMessage) (run map[string]string, request json.RawMessage, ok bool) {
+	var timer struct {
+		TriggerTime string `json:"triggerTime"`
+		TriggerName string `json:"triggerName"`
+	}
+	if request = unwrap(payload); request == nil || json.Unmarshal(payload, &timer) != nil {
+		return nil, nil, false
+	}
+	id := timer.TriggerName + "-" + strings.NewReplacer(":", "", "-", "").Replace(timer.TriggerTime)
+	return map[string]string{"id": id}, request, true
 }
 
 // completed lets wake be started by the event of one snapshot's completion.

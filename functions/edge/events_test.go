@@ -54,3 +54,21 @@ func TestTimerStartsPrune(t *testing.T) {
 		}
 	}
 }
+
+// What a timer says to verify-clean is that it shall look; a flow says what of.
+func TestTimerStartsTheSweepOfTests(t *testing.T) {
+	const of = `{"run":{"id":"t"},"created":null,"before":null}`
+	for given, want := range map[string]string{
+		`{"triggerTime":"2026-03-01T04:00:00Z","triggerName":"tests","payload":""}`: `{"before":null,"created":null,"run":{"id":"tests-20260301T040000Z"},"sweep":true}`,
+		of: of,
+	} {
+		var got string
+		_, err := swept(func(_ context.Context, payload json.RawMessage) (json.RawMessage, error) {
+			got = string(payload)
+			return nil, nil
+		})(t.Context(), json.RawMessage(given))
+		if err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", given, got, err, want)
+		}
+	}
+}

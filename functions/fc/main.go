@@ -4,11 +4,13 @@
 //
 //	QUIESCE_STEP                 precheck, run-prescript, freeze, snapshot, thaw, poll-status, await, tag,
 //	                             start-plugin, watch-plugin, restore-plan, restore-create, restore-move,
-//	                             restore-power, restore-settle, restore-report, wake, prune or sweep; empty: the
+//	                             restore-power, restore-settle, restore-report, verify-choose, verify-mark,
+//	                             verify-recover, verify-clean, verify-report, wake, prune or sweep; empty: the
 //	                             configured handler's name
 //	QUIESCE_BUS                  name of the event bus; empty: the account's default bus
 //	QUIESCE_FLOW                 the snapshot's flow, whose stopped executions sweep looks for
 //	QUIESCE_JANITOR              the flow that it starts after one
+//	QUIESCE_VERIFIER             the flow of restore tests, whose stopped executions verify-clean looks for
 //	QUIESCE_ASSET_BUCKET         the bucket that holds the helper
 //	QUIESCE_TOKEN_BUCKET         the bucket of those who wait for a set; empty: the asset bucket
 //	QUIESCE_HELPER_KEY_AMD64     the helper's key there, for each architecture
@@ -156,8 +158,9 @@ func options(getenv func(string) string) alicloud.Options {
 			"amd64": {Key: getenv("QUIESCE_HELPER_KEY_AMD64"), SHA256: getenv("QUIESCE_HELPER_SHA256_AMD64")},
 			"arm64": {Key: getenv("QUIESCE_HELPER_KEY_ARM64"), SHA256: getenv("QUIESCE_HELPER_SHA256_ARM64")},
 		},
-		Bus:     getenv("QUIESCE_BUS"),
-		Flow:    getenv("QUIESCE_FLOW"),
-		Janitor: getenv("QUIESCE_JANITOR"),
+		Bus:      getenv("QUIESCE_BUS"),
+		Flow:     getenv("QUIESCE_FLOW"),
+		Janitor:  getenv("QUIESCE_JANITOR"),
+		Verifier: getenv("QUIESCE_VERIFIER"),
 	}
 }

@@ -44,8 +44,7 @@ const (
 	maxPolicy = 48 << 10
 	maxPlan   = 112 << 10
 
-	maxFlowPolicy = 10 << 10
-	maxFlowPlan   = 24 << 10
+	maxFlowPlan = 24 << 10
 )
 
 var (
@@ -129,8 +128,8 @@ func room(plan *run.Plan) error {
 	most := maxPlan
 	if plan.Target.Provider == run.Aliyun {
 		most = maxFlowPlan
-		if text, err := json.Marshal(plan.Policy); err != nil || len(text) > maxFlowPolicy {
-			return fault.Input("policy", "wants at most %d bytes on Alibaba Cloud, got %d", maxFlowPolicy, len(text))
+		if text, err := json.Marshal(plan.Policy); err != nil || len(text) > policy.FlowRoom {
+			return fault.Input("policy", "wants at most %d bytes on Alibaba Cloud, got %d", policy.FlowRoom, len(text))
 		}
 	}
 	if text, err := json.Marshal(plan); err != nil || len(text) > most {

@@ -31,7 +31,7 @@ const limit = 30 * time.Minute
 // the token of its request. Codes: RestoreRefused, RestoreTimedOut.
 func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, error) {
 	first := in.Before == nil
-	return restore.Look(ctx, in.Before, limit, func() (*restore.Progress, error) {
+	return restore.Look(ctx, in.Before, in.Plan.Limit(limit, in.Before), func() (*restore.Progress, error) {
 		asked := first
 		first = false
 		return look(ctx, r, in.Plan, asked)

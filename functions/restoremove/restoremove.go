@@ -43,7 +43,7 @@ func Do(ctx context.Context, r cloud.Restorer, in Input) (*restore.Progress, err
 	if in.Plan.Resets {
 		return reset(ctx, r, in)
 	}
-	return restore.Look(ctx, in.Before, limit, func() (*restore.Progress, error) {
+	return restore.Look(ctx, in.Before, in.Plan.Limit(limit, in.Before), func() (*restore.Progress, error) {
 		m := move{r: r, plan: in.Plan, p: &restore.Progress{State: restore.Done, Detail: "every disk is where it is to be"}}
 		return m.p, m.look(ctx, in.To)
 	})

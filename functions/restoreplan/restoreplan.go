@@ -35,7 +35,7 @@ func (in Input) Check() error {
 func Do(ctx context.Context, c cloud.Restorer, in Input) (*restore.Plan, error) {
 	started := time.Now()
 	p := planner{c: c, in: in.Request, plan: &restore.Plan{
-		RestoreID: in.Run.ID, Action: in.Request.Action, Mode: in.Request.Mode, Do: restore.DoCreate, Scratch: in.Request.Scratch,
+		RestoreID: in.Run.ID, Action: in.Request.Action, Mode: in.Request.Mode, Do: restore.DoCreate, Scratch: in.Request.Scratch, Until: in.Request.Until,
 		Disks: []restore.Disk{}, Old: []restore.Old{},
 	}}
 	if p.in.OptIn == (policy.OptIn{}) {

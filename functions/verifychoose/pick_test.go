@@ -12,7 +12,8 @@ import (
 
 var now = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// shelf is snapshots of sets of one member, as RUN INSTANCE HOURS-OLD [TAG=VALUE].
+// shelf is snapshots of sets of one member, as RUN INSTANCE HOURS-OLD [TAG=VALUE]
+// [archived].
 func shelf(t *testing.T, lines ...string) (s cloud.Stock) {
 	t.Helper()
 	s.At = now
@@ -26,6 +27,10 @@ func shelf(t *testing.T, lines ...string) (s cloud.Stock) {
 		one.ID, one.State, one.StartedAt = "snap-"+f[0], run.Completed, now.Add(-age)
 		one.Tags = map[string]string{cloud.TagRun: f[0], cloud.TagInstance: f[1], cloud.TagPolicy: "p", cloud.TagMembers: "1", cloud.TagConsistency: "application"}
 		for _, tag := range f[3:] {
+			if tag == "archived" {
+				one.Archived = true
+				continue
+			}
 			key, value, _ := strings.Cut(tag, "=")
 			one.Tags["quiesce:"+key] = value
 		}
@@ -50,6 +55,9 @@ func TestPick(t *testing.T) {
 		{"it is from the future", []string{"a i-1 3h", "b i-1 -1h"}, "", "a"},
 		{"its last test timed out, which says nothing", []string{"a i-1 3h", "b i-1 1h restore-test=TIMED_OUT"}, "", "b"},
 		{"it was tested before", []string{"a i-1 3h", "b i-1 1h restore-test=SUCCESSFUL"}, "", "b"},
+		{"it is archived", []string{"a i-1 3h", "b i-1 1h archived"}, "", "a"},
+		{"whatever is good is archived", []string{"a i-1 3h restore-test=FAILED", "b i-1 1h archived", "c i-1 2h archived"}, "", "there is no good set that is not archived, and 2 that are"},
+		{"of the instance that is asked for all is archived", []string{"a i-2 1h", "b i-1 1h archived"}, "i-1", "there is no good set of i-1 that is not archived, and 1 that are"},
 		{"the only instance that never had a test", []string{"a i-1 1h restore-test-at=2026-11-01T00:00:00Z", "b i-2 9h"}, "", "b"},
 		{"an older set's test counts for its instance", []string{"a i-1 1h", "b i-1 9h restore-test-at=2026-11-19T00:00:00Z", "c i-2 2h restore-test-at=2026-11-01T00:00:00Z"}, "", "c"},
 		{"of two that were never tested the newer", []string{"a i-1 2h", "b i-2 1h"}, "", "b"},

@@ -5,11 +5,14 @@ package verifychoose
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/policy"
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/shared/retention"
 	"github.com/quiesce/quiesce/shared/run"
@@ -49,6 +52,10 @@ type Shelf interface {
 // InstanceNotOptedIn, AgentOffline, SetNotRestorable, RunInProgress.
 func Do(ctx context.Context, c Cloud, shelf Shelf, in Input) (*verify.Choice, error) {
 	started, test := time.Now(), in.Request.Policy.RestoreTest
+	begun := in.Run.StartedAt
+	if begun.IsZero() { // CloudFlow does not tell
+		begun = started
+	}
 	helper, err := host(ctx, c, in.Request)
 	if err != nil {
 		return nil, err
@@ -57,18 +64,19 @@ func Do(ctx context.Context, c Cloud, shelf Shelf, in Input) (*verify.Choice, er
 	if err != nil {
 		return nil, err
 	}
+	deadline := begun.Add(test.TimeLimit()).UTC()
 	choice := &verify.Choice{
 		TestID: in.Run.ID, SetID: set.RunID, Policy: set.Policy, InstanceID: set.InstanceID, SnapshotIDs: set.IDs, SizeGiB: set.SizeGiB,
 		TakenAt: set.TakenAt, Proved: set.Consistency, Before: set.Test, Because: why,
 		Application: in.Request.Policy.Tested(), Script: test.Check, Helper: helper, DryRun: in.Request.DryRun,
-		Deadline: in.Run.StartedAt.Add(test.TimeLimit()).UTC(), Cost: test.Cost(set.SizeGiB),
+		Deadline: deadline, Cost: test.Cost(set.SizeGiB),
 		// A test takes nothing from anybody: it needs no yes to what was proved.
 		Restore: restore.Request{
 			RunID: set.RunID, Mode: restore.Volumes, InstanceID: test.Instance, OptIn: in.Request.Policy.OptIn,
-			AcceptCrashConsistent: true, AcceptUncheckedKeys: true, Scratch: true, DryRun: in.Request.DryRun,
+			AcceptCrashConsistent: true, AcceptUncheckedKeys: true, Scratch: true, Until: deadline, DryRun: in.Request.DryRun,
 		},
 	}
-	choice.CostHint = fmt.Sprintf("%d GiB, as gp3, for at most %s", set.SizeGiB, test.TimeLimit())
+	choice.CostHint = fmt.Sprintf("%d GiB of disks for at most %s", set.SizeGiB, test.TimeLimit())
 	if test.PricePerGiBMonth > 0 {
 		choice.CostHint += fmt.Sprintf(", %.4f at %v a GiB and month", choice.Cost, test.PricePerGiBMonth)
 	} else {
@@ -86,9 +94,15 @@ func Do(ctx context.Context, c Cloud, shelf Shelf, in Input) (*verify.Choice, er
 func host(ctx context.Context, c Cloud, asked verify.Request) (run.Helper, error) {
 	id, tag := asked.Policy.RestoreTest.Instance, asked.Policy.OptIn
 	instance, err := c.Instance(ctx, id)
+	if err != nil {
+		return run.Helper{}, err
+	}
+	text, err := json.Marshal(asked.Policy)
 	switch {
 	case err != nil:
-		return run.Helper{}, err
+		return run.Helper{}, fault.Wrap(fault.Internal, err, "encode the policy")
+	case instance.Target.Provider == run.Aliyun && len(text) > policy.FlowRoom:
+		return run.Helper{}, fault.Input("request.policy", "wants at most %d bytes on Alibaba Cloud, got %d", policy.FlowRoom, len(text))
 	case instance.Tags[tag.Key] != tag.Value:
 		return run.Helper{}, fault.New(fault.InstanceNotOptedIn, "the test instance %s does not carry the tag %s=%s", id, tag.Key, tag.Value)
 	case !instance.Running:
@@ -133,6 +147,8 @@ func choose(ctx context.Context, c Cloud, shelf Shelf, asked verify.Request) (se
 		return set, "", fault.New(fault.RunInProgress, "the set of %s is under test already", set.RunID)
 	case set.Marked > 0:
 		return set, "", fault.New(fault.SetNotRestorable, "the deletion of the set of %s has begun", set.RunID)
+	case set.Archived():
+		return set, "", fault.New(fault.SetNotRestorable, "the set of %s is archived (%s): bring it back to the standard tier first, which takes up to 72 hours", set.RunID, strings.Join(set.Held, "; "))
 	}
 	return set, why, nil
 }
@@ -141,7 +157,7 @@ func choose(ctx context.Context, c Cloud, shelf Shelf, asked verify.Request) (se
 func stored(sources []cloud.Source) []cloud.Stored {
 	list := make([]cloud.Stored, len(sources))
 	for i, s := range sources {
-		list[i] = cloud.Stored{SizeGiB: int64(s.SizeGiB)}
+		list[i] = cloud.Stored{SizeGiB: int64(s.SizeGiB), Archived: s.Archived}
 		list[i].ID, list[i].VolumeID, list[i].State, list[i].Tags, list[i].StartedAt = s.ID, s.VolumeID, s.State, s.Tags, s.StartedAt
 	}
 	return list

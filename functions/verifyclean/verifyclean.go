@@ -26,6 +26,8 @@ type Input struct {
 
 	Request run.Typed `json:"request,omitempty"`
 	Ended   *Ended    `json:"ended,omitempty"`
+
+	Sweep bool `json:"sweep,omitempty"` // a timer asks: look for tests that broke off; the run is the look's own
 }
 
 // Ended is how an execution ended that a janitor cleans up after: its status,

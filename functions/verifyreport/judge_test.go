@@ -37,7 +37,9 @@ func TestJudge(t *testing.T) {
 		{"the helper is not delivered", func(s *verify.State) { s.Failures.Recover = failure(fault.HelperNotDelivered) }, verify.NotTested, verify.FailedClean, fault.HelperNotDelivered, 0},
 		{"the helper's time is over", func(s *verify.State) { s.Failures.Recover = failure(fault.RestoreTimedOut) }, retention.TimedOut, verify.FailedClean, fault.RestoreTimedOut, 0},
 		{"the helper is silent", func(s *verify.State) { s.Failures.Recover = failure(fault.CommandTimedOut) }, retention.TimedOut, verify.FailedClean, fault.CommandTimedOut, 0},
-		{"disks that are not made in time", func(*verify.State) {}, retention.TimedOut, verify.FailedClean, fault.RestoreTimedOut, 0},
+		{"disks that are not made in time", func(s *verify.State) { s.Failures.Create = failure(fault.RestoreTimedOut) }, retention.TimedOut, verify.FailedClean, fault.RestoreTimedOut, 0},
+		{"disks that are not attached in time", func(s *verify.State) { s.Failures.Move = failure(fault.RestoreTimedOut) }, retention.TimedOut, verify.FailedClean, fault.RestoreTimedOut, 0},
+		{"nobody has looked at the copies", func(*verify.State) {}, verify.NotTested, verify.FailedClean, fault.Internal, 0},
 		{"the workflow's own error", func(s *verify.State) { s.Failures.Mark = failure("States.Timeout") }, verify.NotTested, verify.FailedClean, "States.Timeout", 0},
 		{"a dry run", func(s *verify.State) { s.Plan.Do = restore.DoNothing }, "", verify.Planned, "", 0},
 	} {

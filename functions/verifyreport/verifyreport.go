@@ -66,7 +66,13 @@ func Do(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input) (*ve
 			return nil, err
 		}
 	}
-	v.Seconds = time.Since(in.Run.StartedAt).Seconds()
+	begun := in.Run.StartedAt
+	if begun.IsZero() && in.Choice != nil { // CloudFlow does not tell
+		begun = in.Choice.Record.StartedAt
+	}
+	if !begun.IsZero() {
+		v.Seconds = time.Since(begun).Seconds()
+	}
 	v.Record = run.Record{StartedAt: started, EndedAt: time.Now()}
 	detail := v.Detail(in.Run, verify.Read(in.Request))
 	switch err := c.Publish(ctx, []events.Event{{Type: events.TypeTest, Time: v.Record.EndedAt, Resources: detail.SnapshotIDs, Detail: detail}}); {
@@ -129,8 +135,7 @@ func Judge(s verify.State) *verify.Verdict {
 		v.Outcome, v.Result, v.Reason = verify.Planned, "", "nothing was touched"
 		return v
 	case v.Recovery == nil:
-		v.Result, v.Code = retention.TimedOut, string(fault.RestoreTimedOut)
-		v.Reason = "the time limit passed before the copies were attached"
+		v.Code, v.Reason = string(fault.Internal), "nothing is known of the copies, and nobody says why"
 	case len(v.Recovery.Problems) > 0:
 		v.Result, v.Code = retention.TestFailed, string(fault.RestoreTestFailed)
 		v.Reason = strings.Join(v.Recovery.Problems, "; ")

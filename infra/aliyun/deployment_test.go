@@ -22,6 +22,8 @@ import (
 
 	"github.com/quiesce/quiesce/events"
 	"github.com/quiesce/quiesce/functions"
+	"github.com/quiesce/quiesce/shared/retention"
+	"github.com/quiesce/quiesce/shared/verify"
 	"github.com/quiesce/quiesce/workflow"
 )
 
@@ -53,6 +55,7 @@ func TestFlowsAreGivenTheirFunctions(t *testing.T) {
 		"snapshot": {workflow.Flow(), workflow.FlowFunctions(), true},
 		"restore":  {workflow.RestoreFlow(), workflow.RestoreFunctions(), false},
 		"janitor":  {workflow.JanitorFlow(), workflow.JanitorFunctions(), true},
+		"verify":   {workflow.VerifyFlow(), workflow.VerifyFunctions(), false},
 	} {
 		given, text := template(t, name)
 		for _, f := range of.functions {
@@ -129,12 +132,43 @@ func TestFlowsCallTheirOwnFunctionsAlone(t *testing.T) {
 	if len(uncalled) > 0 {
 		t.Errorf("%v is no function", uncalled)
 	}
+	var got, want []string
+	for _, v := range read(t).local(t, "tests").AsValueSlice() {
+		got = append(got, v.AsString())
+	}
+	for _, f := range workflow.VerifyFunctions() {
+		want = append(want, f.Step)
+	}
+	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+		t.Errorf("the flow of a restore test may call %v, and calls %v", got, want)
+	}
+}
+
+// The function that looks for tests that broke off is told of the flow that there
+// is, and a timer starts it.
+func TestTestsThatBrokeOffAreLookedFor(t *testing.T) {
+	d := read(t)
+	name := func(of string) string {
+		i := strings.Index(of, "verifier")
+		return of[max(0, i-len("local.")) : i+len("verifier")]
+	}
+	flow, ok := d.blocks("resource")[".alicloud_fnf_flow.verify"].Body.Attributes["name"].Expr.(*hclsyntax.ScopeTraversalExpr)
+	if !ok || flow.Traversal.RootName() != "local" || name(string(d.files["functions.tf"])) != "local.verifier" {
+		t.Errorf("the flow's name is not the one that the functions are told")
+	}
+	trigger := d.blocks("resource")[".alicloud_fcv3_trigger.verify_clean"]
+	if trigger == nil {
+		t.Fatal("nothing starts it")
+	}
+	if kind, _ := trigger.Body.Attributes["trigger_type"].Expr.Value(nil); kind.AsString() != "timer" {
+		t.Errorf("a %s starts it", kind.AsString())
+	}
 }
 
 // The rules are for events that exist.
 func TestRulesAreForEventsThatExist(t *testing.T) {
 	text := string(read(t).files["events.tf"])
-	for _, want := range []string{`"` + events.Source + `"`, events.TypeFailed, events.TypeDegraded, events.TypeThawFailed, "ecs:Snapshot:CreateSnapshotCompleted"} {
+	for _, want := range []string{`"` + events.Source + `"`, events.TypeFailed, events.TypeDegraded, events.TypeThawFailed, events.TypeTest, string(retention.TestFailed), string(retention.TimedOut), string(verify.NotTested), "ecs:Snapshot:CreateSnapshotCompleted"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no rule names %s", want)
 		}

@@ -39,6 +39,36 @@ resource "alicloud_event_bridge_rule" "completion" {
 }
 
 # What a person must hear of.
+resource "alicloud_event_bridge_rule" "tests" {
+  count          = var.attention_url == "" ? 0 : 1
+  event_bus_name = alicloud_event_bridge_event_bus.quiesce.event_bus_name
+  rule_name      = "${var.name}-tests"
+  description    = "A restore test ended with less than a success"
+  filter_pattern = jsonencode({ source = ["quiesce"], type = ["Restore Test Completed"], data = { verdict = ["FAILED", "TIMED_OUT", "NOT_TESTED"] } })
+
+  targets {
+    target_id           = "tests"
+    type                = "https"
+    endpoint            = var.attention_url
+    push_retry_strategy = "EXPONENTIAL_DECAY_RETRY"
+
+    param_list {
+      resource_key = "url"
+      form         = "CONSTANT"
+      value        = var.attention_url
+    }
+    param_list {
+      resource_key = "Body"
+      form         = "ORIGINAL"
+    }
+    param_list {
+      resource_key = "Network"
+      form         = "CONSTANT"
+      value        = "PublicNetwork"
+    }
+  }
+}
+
 resource "alicloud_event_bridge_rule" "attention" {
   count          = var.attention_url == "" ? 0 : 1
   event_bus_name = alicloud_event_bridge_event_bus.quiesce.event_bus_name

@@ -1,11 +1,20 @@
 # The definition is the very file that the local engine runs.
 locals {
   # Names of flows that functions are told, which flows are made of in their turn.
-  flow    = "${var.name}-snapshot"
-  janitor = "${var.name}-janitor"
+  flow     = "${var.name}-snapshot"
+  janitor  = "${var.name}-janitor"
+  verifier = "${var.name}-verify"
 
-  # Functions that no flow calls, and those of a restore, which has its own role.
-  uncalled = ["wake", "prune", "sweep", "restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report"]
+  # Functions that no flow calls, and those of a restore and of a restore test,
+  # which have roles of their own.
+  uncalled = [
+    "wake", "prune", "sweep",
+    "restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report",
+    "verify-choose", "verify-mark", "verify-recover", "verify-clean", "verify-report",
+  ]
+
+  # Those that the flow of a restore test calls: some are a restore's.
+  tests = ["restore-plan", "restore-create", "restore-move", "verify-choose", "verify-mark", "verify-recover", "verify-clean", "verify-report"]
 
   arn = { for step, f in alicloud_fcv3_function.step : step => "acs:fc:${var.region}:${local.account}:functions/${f.function_name}/LATEST" }
 }
@@ -150,4 +159,58 @@ resource "alicloud_fnf_flow" "restore" {
   })
 
   depends_on = [alicloud_ram_role_policy_attachment.restore]
+}
+
+resource "alicloud_ram_role" "verify" {
+  role_name                   = "${var.name}-verify"
+  description                 = "Quiesce: the flow of a restore test"
+  assume_role_policy_document = local.trust["fnf"]
+}
+
+resource "alicloud_ram_policy" "verify" {
+  policy_name = "${var.name}-verify"
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["fc:InvokeFunction"]
+      Resource = [for step in local.tests : "acs:fc:${var.region}:${local.account}:functions/${alicloud_fcv3_function.step[step].function_name}*"]
+    }]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "verify" {
+  role_name   = alicloud_ram_role.verify.role_name
+  policy_name = alicloud_ram_policy.verify.policy_name
+  policy_type = "Custom"
+}
+
+resource "alicloud_fnf_flow" "verify" {
+  name        = local.verifier
+  description = "The restore test of one set"
+  type        = "FDL"
+  role_arn    = alicloud_ram_role.verify.arn
+  definition = templatefile("${path.module}/../../workflow/verify.flow.yaml", {
+    VerifyChooseFunctionArn  = local.arn["verify-choose"]
+    RestorePlanFunctionArn   = local.arn["restore-plan"]
+    VerifyMarkFunctionArn    = local.arn["verify-mark"]
+    RestoreCreateFunctionArn = local.arn["restore-create"]
+    RestoreMoveFunctionArn   = local.arn["restore-move"]
+    VerifyRecoverFunctionArn = local.arn["verify-recover"]
+    VerifyCleanFunctionArn   = local.arn["verify-clean"]
+    VerifyReportFunctionArn  = local.arn["verify-report"]
+  })
+
+  depends_on = [alicloud_ram_role_policy_attachment.verify]
+}
+
+# Of two tests of one set that a schedule starts, the second finds it marked.
+resource "alicloud_fnf_schedule" "verify" {
+  for_each        = var.restore_tests
+  flow_name       = alicloud_fnf_flow.verify.name
+  schedule_name   = each.key
+  description     = "Quiesce: whether a set of ${each.key} can be restored"
+  cron_expression = each.value.cron
+  payload         = jsonencode({ policy = each.value.policy })
+  enable          = true
 }

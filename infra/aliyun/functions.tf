@@ -21,8 +21,15 @@ locals {
     restore-power  = 120
     restore-settle = 120
     restore-report = 120
-    prune          = 900
-    sweep          = 60
+
+    verify-choose  = 120
+    verify-mark    = 120
+    verify-recover = 120
+    verify-clean   = 300
+    verify-report  = 120
+
+    prune = 900
+    sweep = 60
   }
 
   helpers = { for arch, path in var.helpers : arch => { path = path, sha256 = filesha256(path) } }
@@ -97,6 +104,7 @@ resource "alicloud_fcv3_function" "step" {
       QUIESCE_ASSET_BUCKET = alicloud_oss_bucket.assets.bucket
       QUIESCE_FLOW         = local.flow
       QUIESCE_JANITOR      = local.janitor
+      QUIESCE_VERIFIER     = local.verifier
     },
     { for arch, helper in local.helpers : "QUIESCE_HELPER_KEY_${arch}" => alicloud_oss_bucket_object.helper[arch].key },
     { for arch, helper in local.helpers : "QUIESCE_HELPER_SHA256_${arch}" => helper.sha256 },
@@ -168,5 +176,28 @@ resource "alicloud_fcv3_trigger" "sweep" {
     cronExpression = "@every 1m"
     enable         = true
     payload        = ""
+  })
+}
+
+# The look for restore tests that broke off comes again by itself: another attempt
+# of the same would only be in its way.
+resource "alicloud_fcv3_async_invoke_config" "verify_clean" {
+  function_name                  = alicloud_fcv3_function.step["verify-clean"].function_name
+  max_async_retry_attempts       = 0
+  max_async_event_age_in_seconds = 600
+}
+
+# No event tells of a restore test that was stopped: somebody has to look.
+resource "alicloud_fcv3_trigger" "verify_clean" {
+  function_name = alicloud_fcv3_function.step["verify-clean"].function_name
+  trigger_name  = "tests"
+  trigger_type  = "timer"
+  description   = "Quiesce: what a restore test that broke off has left is taken away"
+  qualifier     = "LATEST"
+
+  trigger_config = jsonencode({
+    cronExpression = "@every 10m"
+    enable         = true
+    payload        = jsonencode({})
   })
 }

@@ -4,8 +4,13 @@ output "flow" {
 }
 
 output "restore_flow" {
-  description = "For quiesce restore --cloud aliyun --flow."
+  description = "For quiesce restore --cloud aliyun --restore-flow."
   value       = alicloud_fnf_flow.restore.name
+}
+
+output "verify_flow" {
+  description = "For quiesce verify --cloud aliyun --verify-flow."
+  value       = alicloud_fnf_flow.verify.name
 }
 
 output "bus" {

@@ -160,6 +160,48 @@ locals {
       hosts    = []
       marked   = {}
     }
+    verify-choose = {
+      reads    = concat(local.describe, ["ecs:DescribeCloudAssistantStatus"], local.sets, local.measure)
+      commands = []
+      writes   = []
+      objects  = {}
+      hosts    = []
+      marked   = {}
+    }
+    verify-mark = {
+      reads    = concat(["ecs:DescribeSnapshotGroups"], local.measure)
+      commands = []
+      writes   = ["ecs:TagResources"]
+      objects  = {}
+      hosts    = []
+      marked   = {}
+    }
+    verify-recover = {
+      reads    = concat(local.describe, local.follow, ["ecs:DescribeSnapshotGroups"], local.measure)
+      commands = ["ecs:RunCommand"]
+      writes   = ["ecs:TagResources"]
+      objects  = { "oss:GetObject" = "helper/*" }
+      hosts    = []
+      marked   = {}
+    }
+    # It takes away what carries a test's mark, and no other restore's disks. A timer
+    # has it look for tests that broke off, too.
+    verify-clean = {
+      reads    = concat(["ecs:DescribeDisks", "ecs:StopInvocation", "fnf:DescribeExecution"], local.sets, local.publish, local.measure)
+      commands = []
+      writes   = ["ecs:TagResources"]
+      objects  = {}
+      hosts    = ["ecs:DetachDisk"]
+      marked   = { "ecs:DeleteDisk" = "quiesce:scratch" }
+    }
+    verify-report = {
+      reads    = concat(["ecs:DescribeDisks", "ecs:DescribeSnapshotGroups"], local.publish, local.measure)
+      commands = []
+      writes   = ["ecs:TagResources"]
+      objects  = {}
+      hosts    = []
+      marked   = {}
+    }
     prune = {
       reads = concat(
         local.sets, ["ecs:DescribeLockedSnapshots", "ecs:DescribeImages", "resourcesharing:ListSharedTargets"], local.publish, local.measure,

@@ -97,6 +97,7 @@ func TestActionsExistInTheCode(t *testing.T) {
 var marks = map[string]map[string]string{
 	"restore-move":   {"ecs:ResetDisk": cloud.TagReplaced},
 	"restore-settle": {"ecs:DeleteDisk": cloud.TagRestore, "ecs:DeleteSnapshotGroup": cloud.TagRestore},
+	"verify-clean":   {"ecs:DeleteDisk": cloud.TagScratch},
 	"prune":          {"ecs:DeleteSnapshot": cloud.TagDeleting, "ecs:DeleteSnapshotGroup": cloud.TagRun},
 }
 
@@ -189,7 +190,10 @@ func calls(t *testing.T, request string) []wire.Record {
 	helper := []byte("the helper")
 	a.OSS.Put("assets", "helper/x", helper)
 	for _, name := range functions.FlowNames {
-		provider := alicloud.New(a.Client(name), alicloud.Options{AssetBucket: "assets", Flow: "quiesce", Janitor: "janitor", Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper/x", SHA256: strings.Repeat("ab", 32)}}})
+		provider := alicloud.New(a.Client(name), alicloud.Options{
+			AssetBucket: "assets", Flow: "quiesce", Janitor: "janitor", Verifier: verifier,
+			Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper/x", SHA256: strings.Repeat("ab", 32)}},
+		})
 		meter := provider.Meter()
 		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: meter})[name]
 		local.Handlers[name] = func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
@@ -221,6 +225,7 @@ func calls(t *testing.T, request string) []wire.Record {
 	}
 	stops(t, a, flows, local, request)
 	restores(t, a, flows, local)
+	tests(t, a, flows, local)
 	out, err := local.Invoke(t.Context(), "prune", json.RawMessage(`{"run":{"id":"p"},"request":{"policy":{"name":"default","retention":{"last":1}}}}`))
 	if err != nil || !strings.Contains(string(out), `"deleted":1`) {
 		t.Errorf("prune: got %s, %v", out, err)
@@ -282,6 +287,50 @@ func restores(t *testing.T, a *aliyun.Cloud, flows *engine.Engine, local *runtim
 		}
 		if err != nil || x.Status != engine.Succeeded {
 			t.Errorf("%s ended as %s: %s %s, %v", asked.name, x.Status, x.Error, x.Cause, err)
+		}
+	}
+}
+
+const verifier = "verify"
+
+// tests lets sets be tested, to a good end, by a command that is given up, and by
+// one that is stopped, which the timer's look finds.
+func tests(t *testing.T, a *aliyun.Cloud, flows *engine.Engine, local *runtimeapi.Local) {
+	t.Helper()
+	m, err := workflow.VerifyFlowMachine(a.FunctionARN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flows.Deploy(verifier, []byte(workflow.VerifyFlow()), m, a.Tasks(local))
+	const policy = `"policy":{"name":"default","restoreTest":{"instance":"` + instanceID + `"}}`
+	for _, asked := range []struct {
+		name, request string
+		stop          time.Duration
+		ends          engine.Status
+	}{
+		{"named", `{"runId":"run-1",` + policy + `}`, time.Hour, engine.Succeeded},
+		{"newest", `{` + policy + `}`, time.Hour, engine.Succeeded},
+		{"stopped", `{` + policy + `}`, 5200 * time.Millisecond, engine.Aborted},
+	} {
+		time.Sleep(time.Minute)
+		x, err := flows.Start(verifier, asked.name, json.RawMessage(asked.request))
+		if err == nil {
+			stop := time.AfterFunc(asked.stop, func() { _, _ = flows.Stop(x.ARN, "StopExecution", "planned") })
+			x, err = flows.Wait(t.Context(), x.ARN)
+			stop.Stop()
+		}
+		if err != nil || x.Status != asked.ends {
+			t.Errorf("%s ended as %s: %s %s, %v", asked.name, x.Status, x.Error, x.Cause, err)
+		}
+	}
+	time.Sleep(time.Minute)
+	out, err := local.Invoke(t.Context(), "verify-clean", json.RawMessage(`{"run":{"id":"look"},"created":null,"before":null,"sweep":true}`))
+	if err != nil || !strings.Contains(string(out), "1 tests") {
+		t.Errorf("the look for tests that broke off: got %s, %v", out, err)
+	}
+	for id, d := range a.ECS.Disks() {
+		if d.Tags[cloud.TagScratch] != "" {
+			t.Errorf("%s is left", id)
 		}
 	}
 }

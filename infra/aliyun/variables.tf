@@ -60,6 +60,20 @@ variable "retention" {
   }
 }
 
+variable "restore_tests" {
+  description = "Whose sets are tested when: a cron expression of six fields, with seconds, in UTC, and the policy with its restoreTest."
+  type = map(object({
+    cron   = optional(string, "0 0 5 * * *")
+    policy = any
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for t in var.restore_tests : can(t.policy.name) && can(t.policy.restoreTest.instance)])
+    error_message = "Each policy wants a name, by which its sets are found, and a restoreTest with the instance on which they are tested."
+  }
+}
+
 variable "log_days" {
   description = "How long the functions' log is kept."
   type        = number

@@ -298,5 +298,7 @@ func (m *Machine) Read(mount string) (ledger.Contents, error) {
 }
 
 // serial is what the disk reports, as NVMe controllers do: the volume's name
-// without its dash.
-func (v *volume) serial() string { return strings.ReplaceAll(v.name, "-", "") }
+// without its dash, on Alibaba Cloud without the prefix.
+func (v *volume) serial() string {
+	return strings.ReplaceAll(strings.TrimPrefix(v.name, "d-"), "-", "")
+}

@@ -24,7 +24,7 @@ type Restorer interface {
 	// exist is left out.
 	Disks(ctx context.Context, ids []string) ([]Disk, error)
 
-	// Marked returns the disks that carry the tag. What was made a moment ago
+	// Marked returns the disks that carry the tag with the value. What was made a moment ago
 	// may be missing for some seconds.
 	Marked(ctx context.Context, key, value string) ([]Disk, error)
 

@@ -18,6 +18,10 @@ type Document struct {
 	Fleet
 }
 
+// FlowRoom is how many bytes of a policy an execution of CloudFlow has room for,
+// beside all that its steps add.
+const FlowRoom = 10 << 10
+
 // Fleet is the part of a policy file that no single run needs: who is
 // snapshotted, when, and how many at once.
 type Fleet struct {

@@ -12,6 +12,19 @@ import (
 // with a disk takes seconds, and a wait of the workflow is a coarse one.
 const patience = 20 * time.Second
 
+// Limit is how long a step of the plan may take from its first look, of which
+// before tells: the most that any may, or what a restore test has left.
+func (p Plan) Limit(most time.Duration, before *Progress) time.Duration {
+	if p.Until.IsZero() {
+		return most
+	}
+	since := time.Now()
+	if before != nil {
+		since = before.Since
+	}
+	return min(most, max(0, p.Until.Sub(since)))
+}
+
 // Look lets something be looked at, and pushed on, until it is done or patience
 // has run out; before is what the last function saw. Later than limit after the
 // first look it is given up as RestoreTimedOut. VolumeBusy counts as not done

@@ -74,6 +74,8 @@ type Request struct {
 	// Scratch is for a restore test: the disks are marked as its own, end with
 	// the instance, and are deleted after it.
 	Scratch bool `json:"scratch,omitempty"`
+	// Until is for the same: what has not been made and attached by then is given up.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Actions.
@@ -107,6 +109,8 @@ func (r Request) Check() error {
 		return fault.Input("request.action", "%s wants the restore's id alone", r.Action)
 	case r.Scratch && r.Mode != Volumes:
 		return fault.Input("request.scratch", "is for the mode %s: a test takes nothing from an instance", Volumes)
+	case !r.Until.IsZero() && !r.Scratch:
+		return fault.Input("request.until", "is for a restore test: the way back of a restore is not to be given up")
 	case r.Mode == InPlace && len(r.Devices) > 0:
 		return fault.Input("request.devices", "is for the other modes: in place each disk gets the name of the one that it replaces")
 	}
@@ -154,7 +158,8 @@ type Plan struct {
 	Warnings  []string      `json:"warnings,omitempty"`
 	Record    run.Record    `json:"record"`
 
-	Scratch bool `json:"scratch,omitempty"` // the disks are a restore test's
+	Scratch bool      `json:"scratch,omitempty"` // the disks are a restore test's
+	Until   time.Time `json:"until,omitzero"`    // and are given up then
 }
 
 // DeviceName is what an attachment may be called.

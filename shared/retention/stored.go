@@ -164,6 +164,12 @@ func worse(a, b Test) Test {
 // archived is said of a member that must be brought back before it is used.
 const archived = " is archived"
 
+// Archived reports whether a member must be brought back before it is used,
+// whoever has put it away.
+func (s Set) Archived() bool {
+	return slices.ContainsFunc(s.Held, func(why string) bool { return strings.HasSuffix(why, archived) })
+}
+
 // Release takes it off that a set is archived, once it was for as long as its
 // policy says: from then on the rules decide. Without such an age it stays.
 func (s *Set) Release(keep policy.Age, now time.Time) {

@@ -35,6 +35,17 @@ func (e *ECS) Lock(id string, d time.Duration) {
 	}
 }
 
+// Archive puts a snapshot where it must be brought back from first. That the list
+// tells is emulated, and no more: by which code a disk of one is refused is not
+// published.
+func (e *ECS) Archive(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.snapshots[id]; s != nil {
+		s.archived = true
+	}
+}
+
 // Share lets other accounts use a snapshot.
 func (e *ECS) Share(id string, accounts ...string) {
 	e.mu.Lock()

@@ -36,6 +36,7 @@ type snapshot struct {
 	group                       string
 	started, usable, done       time.Time
 	fails, ended                bool
+	archived                    bool
 	locked                      time.Time   // until then it cannot be deleted
 	shared                      []string    // accounts
 	timer                       *time.Timer // of the first of a set
@@ -269,10 +270,17 @@ func (e *ECS) renderSnapshot(s *snapshot, now time.Time) map[string]any {
 	return map[string]any{
 		"SnapshotId": s.id, "SnapshotName": s.name, "Description": s.description, "SnapshotType": "user", "Status": s.state(now),
 		"Progress": s.progress(now), "Available": s.available(now), "SourceDiskId": s.disk, "SourceDiskSize": strconv.FormatInt(s.gib, 10),
-		"SourceDiskType": kind(s.system), "SourceStorageType": s.category, "Category": "standard", "RegionId": e.cfg.Region,
+		"SourceDiskType": kind(s.system), "SourceStorageType": s.category, "Category": tier(s.archived), "RegionId": e.cfg.Region,
 		"CreationTime": rpc.Stamp(s.started), "LastModifiedTime": rpc.Stamp(s.started), "RetentionDays": s.retention, "Encrypted": false,
 		"Usage": e.usage(s), "RemainTime": remain, "Tags": rpc.Prefixed.Render(s.tags),
 	}
+}
+
+func tier(archived bool) string {
+	if archived {
+		return "archive"
+	}
+	return "standard"
 }
 
 // usage is what has been made of a snapshot.

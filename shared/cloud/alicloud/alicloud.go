@@ -42,6 +42,7 @@ type Options struct {
 	Bus         string            // name; empty: the account's default bus
 	Flow        string            // the snapshot's, whose stopped executions are looked for
 	Janitor     string            // the flow that is started after one
+	Verifier    string            // that of restore tests, whose stopped executions are looked for
 }
 
 // Helper is one build of the helper in the asset bucket.

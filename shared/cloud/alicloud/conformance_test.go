@@ -95,7 +95,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 	helper := []byte("the helper")
 	a.OSS.Put("assets", "quiesce-guest", helper)
 	provider := alicloud.New(a.Client("conformance"), alicloud.Options{
-		AssetBucket: "assets", Helpers: map[string]alicloud.Helper{"arm64": {Key: "quiesce-guest", SHA256: sum(helper)}},
+		AssetBucket: "assets", Verifier: "tests", Helpers: map[string]alicloud.Helper{"arm64": {Key: "quiesce-guest", SHA256: sum(helper)}},
 	})
 	return cloudtest.Harness{
 		Provider: provider, Keeper: provider, Restorer: provider,
@@ -113,6 +113,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 		Guest:    func(g cloudtest.Guest) { agent.guest = g },
 		Agent:    func(online bool) { a.Assistant.SetOnline(running, online) },
 		Wait:     func() (string, func() bool) { return waiting(t, states) },
+		Test:     func(name, input string) func() { return under(t, states, name, input) },
 		Refuse:   a.EventBridge.Refuse,
 		Hold: func(how cloudtest.Hold, id string) {
 			switch how {
@@ -170,6 +171,25 @@ func waiting(t *testing.T, states *engine.Engine) (token string, ended func() bo
 		synctest.Wait()
 		now, err := states.Describe(x.ARN)
 		return err == nil && now.Status != engine.Running
+	}
+}
+
+// under starts an execution of a restore test's flow that goes on for a day.
+func under(t *testing.T, states *engine.Engine, name, input string) (end func()) {
+	const definition = `{"StartAt":"Wait","States":{"Wait":{"Type":"Wait","Seconds":86400,"End":true}}}`
+	m, err := asl.Parse([]byte(definition), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	states.Deploy("tests", []byte(definition), m, nil)
+	x, err := states.Start("tests", name, json.RawMessage(input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if _, err := states.Stop(x.ARN, "StopExecution", "planned"); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -119,7 +119,7 @@ func (p *Provider) sources(ctx context.Context, set []cloud.TaggedSnapshot) ([]c
 	all := make([]cloud.Source, len(set))
 	for i, s := range set {
 		of := by[s.ID]
-		all[i] = cloud.Source{ID: s.ID, VolumeID: s.VolumeID, State: s.State, StartedAt: s.StartedAt, SizeGiB: int32(gib(of)), Tags: s.Tags}
+		all[i] = cloud.Source{ID: s.ID, VolumeID: s.VolumeID, State: s.State, StartedAt: s.StartedAt, SizeGiB: int32(gib(of)), Archived: of.Category == archived, Tags: s.Tags}
 		if of.Encrypted {
 			all[i].Key = cmp.Or(of.KMSKeyId, "the service's own key")
 		}

@@ -86,7 +86,7 @@ func keptSnapshot(s ecs.Snapshot, g ecs.SnapshotGroup) cloud.Stored {
 		TaggedSnapshot: cloud.TaggedSnapshot{
 			Snapshot: run.Snapshot{ID: s.SnapshotId, VolumeID: s.SourceDiskId, State: state(s.Status), Progress: s.Progress}, Tags: tags, StartedAt: at,
 		},
-		SizeGiB: gib(s), Archived: s.Category == "archive",
+		SizeGiB: gib(s), Archived: s.Category == archived,
 	}
 }
 
@@ -282,3 +282,6 @@ func (p *Provider) UnderTest(ctx context.Context, ids []string) (string, error) 
 }
 
 const underTest = "VALIDATING"
+
+// archived is the category of a snapshot of which no disk can be made.
+const archived = "archive"

@@ -52,6 +52,9 @@ type Harness struct {
 	// Wait starts a state of the workflow that waits, and returns its token
 	// and whether it has ended.
 	Wait func() (token string, ended func() bool)
+	// Test starts an execution of the restore test's workflow that goes on until
+	// it is ended. Nil where events tell of the end of one.
+	Test func(name, input string) (end func())
 	// Unstoppable tells that a command which runs ends by its own limit,
 	// whoever cancels it.
 	Unstoppable bool
@@ -155,7 +158,7 @@ type test struct {
 // Run runs the suite. Each test has a bubble of virtual time of its own, in
 // which harness is called: what it starts must end by its t.Cleanup.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
-	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper, curator, restorer, resetter, windows} {
+	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper, curator, restorer, resetter, windows, broken} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { test.do(t, harness(t)) })
