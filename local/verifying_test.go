@@ -271,7 +271,27 @@ func (w *world) leaves(after string) {
 	}
 }
 
-// Refused before anything is made or marked.
+// refusedTest is refused before anything is made or marked.
+type refusedTest struct {
+	name  string
+	asked func(*verify.Request)
+	code  string
+	says  string
+}
+
+func (c refusedTest) isRefused(w testingWorld) {
+	w.Helper()
+	r := w.tests(strings.ReplaceAll(c.name, " ", "-"), w.asked(c.asked))
+	v := r.state.Verdict
+	if v == nil || v.Code != c.code || v.Result != verify.NotTested || v.Outcome != verify.FailedClean || !strings.Contains(v.Reason, c.says) {
+		w.Errorf("%s: got %+v, want %s because of %q; %s", c.name, v, c.code, c.says, r.Cause)
+	}
+	if got := strings.Join(r.States, " "); !strings.HasSuffix(got, " Report Outcome FailedClean") || strings.Contains(got, "Mark") {
+		w.Errorf("%s: got the path %s", c.name, got)
+	}
+	w.leaves(c.name)
+}
+
 func TestRestoreTestRefuses(t *testing.T) {
 	inTest(t, nil, func(w *world) {
 		w.takes("other", map[string]string{port.TagPolicy: "other", port.TagTest: "VALIDATING", port.TagTestRun: "somebody"})
@@ -281,12 +301,7 @@ func TestRestoreTestRefuses(t *testing.T) {
 		w.cloud.EC2.AddInstance(ec2.Instance{ID: "i-0123456789abcdef5"})
 		w.cloud.EC2.AddInstance(ec2.Instance{ID: "i-0123456789abcdef6", State: "stopped", Tags: map[string]string{port.TagOptIn: "true"}})
 		w.cloud.EC2.AddInstance(ec2.Instance{ID: "i-0123456789abcdef7", Tags: map[string]string{port.TagOptIn: "true"}})
-		for _, c := range []struct {
-			name  string
-			asked func(*verify.Request)
-			code  string
-			says  string
-		}{
+		for _, c := range []refusedTest{
 			{"no restore test", func(r *verify.Request) { r.Policy.RestoreTest = policy.RestoreTest{} }, "InvalidInput", "request.policy.restoreTest"},
 			{"a run and an instance", func(r *verify.Request) { r.RunID, r.InstanceID = theSet, instanceID }, "InvalidInput", "request.instanceId"},
 			{"a bad policy", func(r *verify.Request) { r.Policy.RestoreTest.Check = "check" }, "InvalidInput", "restoreTest.check"},
@@ -308,15 +323,7 @@ func TestRestoreTestRefuses(t *testing.T) {
 			{"a policy of which all is archived", func(r *verify.Request) { r.Policy.Name = "cold" }, "SetNotRestorable", "1 that are"},
 			{"an incomplete set", func(r *verify.Request) { r.RunID = "gone" }, "SetNotRestorable", "2 of 3"},
 		} {
-			r := w.tests(strings.NewReplacer(" ", "-").Replace(c.name), tested(c.asked))
-			v := r.state.Verdict
-			if v == nil || v.Code != c.code || v.Result != verify.NotTested || v.Outcome != verify.FailedClean || !strings.Contains(v.Reason, c.says) {
-				t.Errorf("%s: got %+v, want %s because of %q; %s", c.name, v, c.code, c.says, r.Cause)
-			}
-			if got := strings.Join(r.States, " "); !strings.HasSuffix(got, " Report Outcome FailedClean") || strings.Contains(got, "Mark") {
-				t.Errorf("%s: got the path %s", c.name, got)
-			}
-			w.leaves(c.name)
+			c.isRefused(w)
 		}
 		for set, want := range map[string]string{theSet: "", "other": "VALIDATING somebody"} {
 			if verdict, by, _ := says(w, set); strings.TrimSpace(verdict+" "+by) != want {

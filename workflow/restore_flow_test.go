@@ -12,27 +12,15 @@ import (
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/workflow/asl"
-	"github.com/quiesce/quiesce/workflow/contract"
 	"github.com/quiesce/quiesce/workflow/flow"
 )
 
-// restoreFlowRules is what the restore's flow is held to: that of its twin.
-func restoreFlowRules() contract.Rules {
-	r := restoreRules()
-	r.Services, r.Fatal = flow.Services, true
-	return r
-}
-
-func restoreFlowFindings(text string) []string { return flowFindings(text, restoreFlowRules()) }
-
 func TestRestoreFlowKeepsItsContract(t *testing.T) {
-	for _, f := range restoreFlowFindings(RestoreFlow()) {
-		t.Error(f)
-	}
+	keepsItsContract(t, RestoreFlow(), restoreRules())
 }
 
 func TestContractFindsDefectsOfARestoreFlow(t *testing.T) {
-	for _, c := range []struct{ old, replaced, want string }{
+	findsDefects(t, RestoreFlow(), restoreRules(), []defect{
 		{"        Next: PutBack\n    Next: Swapped", "        Next: Report\n    Next: Swapped", `undo: state "Swap": fails without PutBack: Swap > Report`},
 		{"        Next: Halt\n    Next: Started", "        Next: StartAgain\n    Next: Started", `undo: state "Start": fails without PutBack`},
 		{"        Next: PutBack\n    Next: Halted", "        Next: Report\n    Next: Halted", `undo: state "Halt": fails without PutBack`},
@@ -40,16 +28,7 @@ func TestContractFindsDefectsOfARestoreFlow(t *testing.T) {
 		{"      moved.$: $Output.Body\n      started.$: $Input.started\n", "      moved.$: $Output.Body\n", "started: is not carried on"},
 		{"    Timeout: 130\n", "    Timeout: 119\n", "gives up after"},
 		{"${RestoreMoveFunctionArn}", "${SomeFunctionArn}", "calls ${SomeFunctionArn}, which is no step"},
-	} {
-		if !strings.Contains(RestoreFlow(), c.old) {
-			t.Errorf("the definition has no %q", c.old)
-			continue
-		}
-		got := strings.Join(restoreFlowFindings(strings.ReplaceAll(RestoreFlow(), c.old, c.replaced)), "\n")
-		if !strings.Contains(got, c.want) {
-			t.Errorf("%q: got\n%s\nwant %s", c.replaced, got, c.want)
-		}
-	}
+	})
 }
 
 func restoreMachines(t *testing.T) []*asl.Machine {

@@ -14,7 +14,9 @@ import (
 
 // What holds two definitions of one workflow together, one for each cloud.
 
+// flowFindings are what a flow is found to break of the rules of its twin.
 func flowFindings(text string, rules contract.Rules) (all []string) {
+	rules.Services, rules.Fatal = flow.Services, true
 	m, err := flow.Parse([]byte(text), nil)
 	if err != nil {
 		return []string{err.Error()}
@@ -23,6 +25,30 @@ func flowFindings(text string, rules contract.Rules) (all []string) {
 		all = append(all, f.String())
 	}
 	return all
+}
+
+// defect is what is planted into a flow, and what the contract says of it.
+type defect struct{ old, replaced, want string }
+
+func findsDefects(t *testing.T, text string, rules contract.Rules, planted []defect) {
+	t.Helper()
+	for _, c := range planted {
+		if !strings.Contains(text, c.old) {
+			t.Errorf("the definition has no %q", c.old)
+			continue
+		}
+		got := strings.Join(flowFindings(strings.ReplaceAll(text, c.old, c.replaced), rules), "\n")
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%q: got\n%s\nwant %s", c.replaced, got, c.want)
+		}
+	}
+}
+
+func keepsItsContract(t *testing.T, text string, rules contract.Rules) {
+	t.Helper()
+	for _, f := range flowFindings(text, rules) {
+		t.Error(f)
+	}
 }
 
 type made func(arn func(step string) string) (*asl.Machine, error)

@@ -15,25 +15,13 @@ import (
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/shared/verify"
 	"github.com/quiesce/quiesce/workflow/asl"
-	"github.com/quiesce/quiesce/workflow/contract"
 	"github.com/quiesce/quiesce/workflow/flow"
 )
 
-// verifyFlowRules is what the restore test's flow is held to: that of its twin.
-func verifyFlowRules() contract.Rules {
-	r := verifyRules()
-	r.Services, r.Fatal = flow.Services, true
-	return r
-}
-
-func TestVerifyFlowKeepsItsContract(t *testing.T) {
-	for _, f := range flowFindings(VerifyFlow(), verifyFlowRules()) {
-		t.Error(f)
-	}
-}
+func TestVerifyFlowKeepsItsContract(t *testing.T) { keepsItsContract(t, VerifyFlow(), verifyRules()) }
 
 func TestContractFindsDefectsOfARestoreTestsFlow(t *testing.T) {
-	for _, c := range []struct{ old, replaced, want string }{
+	findsDefects(t, VerifyFlow(), verifyRules(), []defect{
 		{"        Next: CleanUp\n    Next: Created", "        Next: Report\n    Next: Created", `thaw: state "Create": ends without CleanUp: Create > Report`},
 		{"        Next: CleanUp\n    Next: IsRecovered", "        Next: Report\n    Next: IsRecovered", `thaw: state "Create": ends without CleanUp`},
 		{"    Default: CleanUp\n", "    Default: Report\n", `thaw: state "Create": ends without CleanUp`},
@@ -42,16 +30,7 @@ func TestContractFindsDefectsOfARestoreTestsFlow(t *testing.T) {
 		{"      marked.$: $Output.Body\n      created.$: $Input.created\n", "      marked.$: $Output.Body\n", "created: is not carried on"},
 		{"    Timeout: 310\n", "    Timeout: 290\n", `timeout: state "CleanUp": gives up`},
 		{"${VerifyMarkFunctionArn}", "${SomeFunctionArn}", "calls ${SomeFunctionArn}, which is no step"},
-	} {
-		if !strings.Contains(VerifyFlow(), c.old) {
-			t.Errorf("the definition has no %q", c.old)
-			continue
-		}
-		got := strings.Join(flowFindings(strings.ReplaceAll(VerifyFlow(), c.old, c.replaced), verifyFlowRules()), "\n")
-		if !strings.Contains(got, c.want) {
-			t.Errorf("%q: got\n%s\nwant %s", c.replaced, got, c.want)
-		}
-	}
+	})
 }
 
 func TestBothRestoreTestsCallTheSameSteps(t *testing.T) { callTheSame(t, Verify(), VerifyFlow()) }

@@ -38,46 +38,29 @@ resource "alicloud_event_bridge_rule" "completion" {
   }
 }
 
-# What a person must hear of.
-resource "alicloud_event_bridge_rule" "tests" {
-  count          = var.attention_url == "" ? 0 : 1
-  event_bus_name = alicloud_event_bridge_event_bus.quiesce.event_bus_name
-  rule_name      = "${var.name}-tests"
-  description    = "A restore test ended with less than a success"
-  filter_pattern = jsonencode({ source = ["quiesce"], type = ["Restore Test Completed"], data = { verdict = ["FAILED", "TIMED_OUT", "NOT_TESTED"] } })
-
-  targets {
-    target_id           = "tests"
-    type                = "https"
-    endpoint            = var.attention_url
-    push_retry_strategy = "EXPONENTIAL_DECAY_RETRY"
-
-    param_list {
-      resource_key = "url"
-      form         = "CONSTANT"
-      value        = var.attention_url
+# What a person must hear of, where an address is given.
+locals {
+  attention = {
+    attention = {
+      about   = "A run failed or was degraded, or a person must look at an instance"
+      pattern = { source = ["quiesce"], type = ["Consistent Snapshot Failed", "Consistent Snapshot Degraded", "Thaw Failed"] }
     }
-    param_list {
-      resource_key = "Body"
-      form         = "ORIGINAL"
-    }
-    param_list {
-      resource_key = "Network"
-      form         = "CONSTANT"
-      value        = "PublicNetwork"
+    tests = {
+      about   = "A restore test ended with less than a success"
+      pattern = { source = ["quiesce"], type = ["Restore Test Completed"], data = { verdict = ["FAILED", "TIMED_OUT", "NOT_TESTED"] } }
     }
   }
 }
 
 resource "alicloud_event_bridge_rule" "attention" {
-  count          = var.attention_url == "" ? 0 : 1
+  for_each       = { for name, rule in local.attention : name => rule if var.attention_url != "" }
   event_bus_name = alicloud_event_bridge_event_bus.quiesce.event_bus_name
-  rule_name      = "${var.name}-attention"
-  description    = "A run failed or was degraded, or a person must look at an instance"
-  filter_pattern = jsonencode({ source = ["quiesce"], type = ["Consistent Snapshot Failed", "Consistent Snapshot Degraded", "Thaw Failed"] })
+  rule_name      = "${var.name}-${each.key}"
+  description    = each.value.about
+  filter_pattern = jsonencode(each.value.pattern)
 
   targets {
-    target_id           = "attention"
+    target_id           = each.key
     type                = "https"
     endpoint            = var.attention_url
     push_retry_strategy = "EXPONENTIAL_DECAY_RETRY"

@@ -169,7 +169,7 @@ locals {
       marked   = {}
     }
     verify-mark = {
-      reads    = concat(["ecs:DescribeSnapshotGroups"], local.measure)
+      reads    = concat(local.sets, local.measure)
       commands = []
       writes   = ["ecs:TagResources"]
       objects  = {}
@@ -177,7 +177,7 @@ locals {
       marked   = {}
     }
     verify-recover = {
-      reads    = concat(local.describe, local.follow, ["ecs:DescribeSnapshotGroups"], local.measure)
+      reads    = concat(local.describe, local.follow, local.sets, local.measure)
       commands = ["ecs:RunCommand"]
       writes   = ["ecs:TagResources"]
       objects  = { "oss:GetObject" = "helper/*" }
@@ -195,7 +195,7 @@ locals {
       marked   = { "ecs:DeleteDisk" = "quiesce:scratch" }
     }
     verify-report = {
-      reads    = concat(["ecs:DescribeDisks", "ecs:DescribeSnapshotGroups"], local.publish, local.measure)
+      reads    = concat(["ecs:DescribeDisks"], local.sets, local.publish, local.measure)
       commands = []
       writes   = ["ecs:TagResources"]
       objects  = {}
