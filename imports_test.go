@@ -25,7 +25,7 @@ var (
 	fcRT      = []string{"github.com/aliyun/fc-runtime-go-sdk"}
 	sdks      = join(awsSDK, aliyunSDK, lambdaRT, fcRT)
 	steps     = own("functions/arrange", "functions/await", "functions/curate", "functions/dropshadows", "functions/edge", "functions/freeze", "functions/makeshadows", "functions/pollstatus", "functions/precheck", "functions/prune", "functions/report",
-		"functions/restorecreate", "functions/restoreimage", "functions/restoremove", "functions/restoreplan", "functions/restorepower", "functions/restorereport", "functions/restoresettle", "functions/runprescript",
+		"functions/restorecreate", "functions/restoreimage", "functions/restoremove", "functions/restoreplan", "functions/restorepower", "functions/restorerecover", "functions/restorereport", "functions/restoresettle", "functions/runprescript",
 		"functions/snapshot", "functions/startplugin", "functions/startvss", "functions/sweep", "functions/tag", "functions/targets", "functions/thaw", "functions/verifychoose", "functions/verifyclean", "functions/verifymark",
 		"functions/verifyrecover", "functions/verifyreport", "functions/wake", "functions/watchplugin", "functions/watchvss")
 	providers = own("shared/cloud/awscloud", "shared/cloud/alicloud")

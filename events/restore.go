@@ -16,4 +16,8 @@ type Restore struct {
 	Created     []string `json:"created"` // what the restore has made and is still there
 	Kept        []string `json:"kept"`    // what it took off, or has kept in snapshots
 	Seconds     float64  `json:"seconds"`
+
+	// Of copies that came to life on the instance, or did not quite.
+	RecoverySeconds float64  `json:"recoverySeconds,omitempty"` // from the first look for them there to the end of the last check
+	Problems        []string `json:"problems,omitempty"`
 }

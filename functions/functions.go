@@ -23,6 +23,7 @@ import (
 	"github.com/quiesce/quiesce/functions/restoremove"
 	"github.com/quiesce/quiesce/functions/restoreplan"
 	"github.com/quiesce/quiesce/functions/restorepower"
+	"github.com/quiesce/quiesce/functions/restorerecover"
 	"github.com/quiesce/quiesce/functions/restorereport"
 	"github.com/quiesce/quiesce/functions/restoresettle"
 	"github.com/quiesce/quiesce/functions/runprescript"
@@ -77,7 +78,7 @@ var WindowsSteps = []string{"start-vss", "watch-vss", "make-shadows", "drop-shad
 var FleetSteps = []string{"resolve-targets", "arrange", "report"}
 
 // RestoreSteps lists the functions that the restore's workflow calls.
-var RestoreSteps = []string{"restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report"}
+var RestoreSteps = []string{"restore-plan", "restore-create", "restore-image", "restore-move", "restore-recover", "restore-power", "restore-settle", "restore-report"}
 
 // VerifySteps lists the functions that the workflow of a restore test calls
 // besides those of a restore.
@@ -121,28 +122,29 @@ var Timeouts = map[string]time.Duration{
 	"arrange":         30 * time.Second,
 	"report":          5 * time.Minute,
 
-	"prune":          15 * time.Minute,
-	"curate":         10 * time.Minute,
-	"sweep":          time.Minute,
-	"restore-plan":   2 * time.Minute,
-	"restore-create": 2 * time.Minute,
-	"restore-image":  2 * time.Minute,
-	"restore-move":   2 * time.Minute,
-	"restore-power":  2 * time.Minute,
-	"restore-settle": 2 * time.Minute,
-	"restore-report": 2 * time.Minute,
-	"verify-choose":  2 * time.Minute,
-	"verify-mark":    2 * time.Minute,
-	"verify-recover": 2 * time.Minute,
-	"verify-clean":   5 * time.Minute, // as a janitor it has nobody who asks again soon
-	"verify-report":  2 * time.Minute,
+	"prune":           15 * time.Minute,
+	"curate":          10 * time.Minute,
+	"sweep":           time.Minute,
+	"restore-plan":    2 * time.Minute,
+	"restore-create":  2 * time.Minute,
+	"restore-image":   2 * time.Minute,
+	"restore-move":    2 * time.Minute,
+	"restore-power":   2 * time.Minute,
+	"restore-recover": 2 * time.Minute,
+	"restore-settle":  2 * time.Minute,
+	"restore-report":  2 * time.Minute,
+	"verify-choose":   2 * time.Minute,
+	"verify-mark":     2 * time.Minute,
+	"verify-recover":  2 * time.Minute,
+	"verify-clean":    5 * time.Minute, // as a janitor it has nobody who asks again soon
+	"verify-report":   2 * time.Minute,
 }
 
 // Table returns the handler of every function.
 func Table(d Deps) map[string]step.Handler {
 	c, m := d.Cloud, telemetry.NewMetrics(d.Metrics)
 	watch := telemetry.Watch{Bus: c, Metrics: m}
-	r, restores := c.(cloud.Restorer)
+	r, _ := c.(cloud.Restorer)
 	return map[string]step.Handler{
 		"precheck": watch.Published("precheck", step.New("precheck", func(ctx context.Context, in precheck.Input) (*run.Plan, error) {
 			return precheck.Do(ctx, c, in)
@@ -220,10 +222,11 @@ func Table(d Deps) map[string]step.Handler {
 			return report.Do(ctx, c, m, time.Now(), in)
 		})),
 		"restore-plan": watch.Measured("restore-plan", step.New("restore-plan", func(ctx context.Context, in restoreplan.Input) (*restore.Plan, error) {
-			if !restores {
-				return nil, fault.Input("request", "there is no restore on this cloud yet")
+			t, err := tester(c)
+			if err != nil {
+				return nil, err
 			}
-			return restoreplan.Do(ctx, r, in)
+			return restoreplan.Do(ctx, t, in)
 		})),
 		"restore-create": watch.Measured("restore-create", step.New("restore-create", func(ctx context.Context, in restorecreate.Input) (*restore.Progress, error) {
 			return restorecreate.Do(ctx, r, in)
@@ -233,6 +236,13 @@ func Table(d Deps) map[string]step.Handler {
 		})),
 		"restore-move": watch.Measured("restore-move", step.New("restore-move", func(ctx context.Context, in restoremove.Input) (*restore.Progress, error) {
 			return restoremove.Do(ctx, r, in)
+		})),
+		"restore-recover": watch.Measured("restore-recover", step.New("restore-recover", func(ctx context.Context, in restorerecover.Input) (*restore.Recovery, error) {
+			t, err := tester(c)
+			if err != nil {
+				return nil, err
+			}
+			return restorerecover.Do(ctx, t, in)
 		})),
 		"restore-power": watch.Measured("restore-power", step.New("restore-power", func(ctx context.Context, in restorepower.Input) (*restore.Progress, error) {
 			return restorepower.Do(ctx, r, in)
@@ -253,7 +263,7 @@ func Table(d Deps) map[string]step.Handler {
 		"verify-mark": watch.Measured("verify-mark", step.New("verify-mark", func(ctx context.Context, in verifymark.Input) (*verify.Mark, error) {
 			return verifymark.Do(ctx, c, in)
 		})),
-		"verify-recover": watch.Measured("verify-recover", step.New("verify-recover", func(ctx context.Context, in verifyrecover.Input) (*verify.Recovery, error) {
+		"verify-recover": watch.Measured("verify-recover", step.New("verify-recover", func(ctx context.Context, in verifyrecover.Input) (*restore.Recovery, error) {
 			t, err := tester(c)
 			if err != nil {
 				return nil, err
@@ -321,7 +331,7 @@ func tester(c cloud.Provider) (interface {
 	}); ok {
 		return t, nil
 	}
-	return nil, fault.Input("request", "there is no restore test on this cloud yet")
+	return nil, fault.Input("request", "there is no restore on this cloud yet")
 }
 
 // tool is the provider as one that has a plug-in.

@@ -18,7 +18,7 @@ import (
 // calls by the workflow, and of each call of the provider, the first of those
 // that only look and every one of those that change something.
 func troubles(r *restoring, calls []wire.Record) (list []string) {
-	states := map[string]string{"Plan": "plan", "Create": "create", "Register": "image", "Attach": "move", "Swap": "move", "Stop": "power", "Start": "power", "Report": "report"}
+	states := map[string]string{"Plan": "plan", "Create": "create", "Register": "image", "Attach": "move", "Recover": "recover", "Swap": "move", "Stop": "power", "Start": "power", "Report": "report"}
 	invoked := map[string]int{}
 	for _, s := range r.States {
 		if name, ok := states[s]; ok {
@@ -36,11 +36,16 @@ func troubles(r *restoring, calls []wire.Record) (list []string) {
 			continue
 		}
 		called[target]++
-		if strings.HasPrefix(c.Action, "Describe") && called[target] > 1 {
+		if (strings.HasPrefix(c.Action, "Describe") || strings.HasPrefix(c.Action, "Get")) && called[target] > 1 {
 			continue
 		}
 		for _, kind := range []fault.Kind{fault.Deny, fault.LostReply, fault.Throttle} {
 			list = append(list, fault.Fault{Target: target, Kind: kind, N: called[target]}.String())
+		}
+		if c.Action == "SendCommand" || c.Action == "RunCommand" {
+			for _, kind := range []fault.Kind{fault.Duplicate, fault.Late, fault.AgentOffline} {
+				list = append(list, fault.Fault{Target: target, Kind: kind, N: called[target]}.String())
+			}
 		}
 	}
 	return list
@@ -104,6 +109,9 @@ func survives(w restoringWorld, f string, asked restore.Request) {
 	case v.Outcome == restore.Restored:
 		w.lists(v)
 		w.took(asked.Mode, f)
+		if asked.Recover != nil && (v.Recovery == nil || len(v.Recovery.Filesystems) != 2 || len(v.Recovery.Problems) > 0) {
+			w.Errorf("it is said to have come to life: %+v", v.Recovery)
+		}
 	case v.Outcome == restore.FailedClean:
 		w.lists(v)
 		w.keeps(f)

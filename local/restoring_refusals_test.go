@@ -18,7 +18,7 @@ import (
 
 // looks are the calls that change nothing; a dry run is answered by a code.
 var looks = []string{"DescribeInstances", "DescribeVolumes", "DescribeSnapshots", "DescribeImages", "ListExecutions", "DescribeExecution", "DescribeKey", "DescribeInstanceTypes", "DescribeSubnets",
-	"DescribeSecurityGroups", "PutEvents"}
+	"DescribeSecurityGroups", "DescribeInstanceInformation", "PutEvents"}
 
 // untouched wants nothing but looks and dry runs among the calls of a restore.
 func (w *world) untouched(name string, since int) {
@@ -99,6 +99,9 @@ func unbegins() []unbegun {
 	of := func(r restore.Request, runID string) restore.Request { r.RunID = runID; return r }
 	on := func(r restore.Request, id string) restore.Request { r.InstanceID = id; return r }
 	const foreign = "i-0123456789abcdef9"
+	alive := func(q restore.Recover) restore.Request {
+		return with(volumes, func(r *restore.Request) { r.Recover = &q })
+	}
 	return []unbegun{
 		{"no id", nil, nil, of(volumes, ""), "InvalidInput", "request.runId", ""},
 		{"no mode", nil, nil, with(volumes, func(r *restore.Request) { r.Mode = "" }), "InvalidInput", "request.mode", ""},
@@ -145,6 +148,27 @@ func unbegins() []unbegun {
 		{"a device that is none", nil, nil, with(volumes, func(r *restore.Request) { r.Devices = map[string]string{"vol-000000000da7a0000": "sdf; reboot"} }), "InvalidInput", "request.devices.vol-000000000da7a0000", "wants a device"},
 		{"a device for no disk of the set", nil, nil, with(volumes, func(r *restore.Request) { r.Devices = map[string]string{"vol-1": "/dev/sdz"} }), "InvalidInput", "request.devices.vol-1", "no snapshot"},
 		{"devices in place", nil, nil, with(place, func(r *restore.Request) { r.Devices = map[string]string{"vol-1": "/dev/sdz"} }), "InvalidInput", "request.devices", ""},
+		{"copies that come to life in place", nil, nil, with(place, func(r *restore.Request) { r.Recover = &restore.Recover{} }), "InvalidInput", "request.recover", "the mode volumes"},
+		{"as an image", nil, nil, with(place, func(r *restore.Request) { r.Mode, r.Recover = restore.AsImage, &restore.Recover{} }), "InvalidInput", "request.recover", "the mode volumes"},
+		{"on the way back", nil, nil, restore.Request{Action: restore.Rollback, RunID: "r", Recover: &restore.Recover{}}, "InvalidInput", "request.action", ""},
+		{"unmounted, of a restore", nil, nil, with(volumes, func(r *restore.Request) { r.Unmounted = true }), "InvalidInput", "request.unmounted", ""},
+		{"below no absolute path", nil, nil, alive(restore.Recover{At: "mnt"}), "InvalidInput", "request.recover.at", "absolute"},
+		{"below a path that goes up", nil, nil, alive(restore.Recover{At: "/mnt/../etc"}), "InvalidInput", "request.recover.at", "clean"},
+		{"below the system's own", nil, nil, alive(restore.Recover{At: "/usr/local/mnt"}), "InvalidInput", "request.recover.at", "/usr"},
+		{"over the root", nil, nil, alive(restore.Recover{At: "/"}), "InvalidInput", "request.recover.at", "root"},
+		{"a place that is no path", nil, nil, alive(restore.Recover{Mounts: map[string]string{"/srv": "x"}}), "InvalidInput", "request.recover.mounts[/srv]", "absolute"},
+		{"one place twice", nil, nil, alive(restore.Recover{Mounts: map[string]string{"/a": "/x", "/b": "/x"}}), "InvalidInput", "request.recover.mounts[/b]", "twice"},
+		{"a place for what the set does not have", nil, func(w *world) { w.located() }, alive(restore.Recover{Mounts: map[string]string{"/srv/other": "/x"}}), "InvalidInput", "request.recover.mounts[/srv/other]", "neither"},
+		{"two at one place", nil, func(w *world) { w.located() }, alive(restore.Recover{At: "/mnt/r", Mounts: map[string]string{"/mnt/volume-a": "/mnt/r/mnt/volume-b"}}), "InvalidInput", "request.recover.mounts", "would both"},
+		{"a server of a kind that is none", nil, nil, alive(restore.Recover{Application: "oracle"}), "InvalidInput", "request.recover.application", "postgresql"},
+		{"a check that is no path", nil, nil, alive(restore.Recover{Check: "check; reboot"}), "InvalidInput", "request.recover.check", "absolute"},
+		{"more time than there is", nil, nil, alive(restore.Recover{TimeoutMinutes: 241}), "InvalidInput", "request.recover.timeoutMinutes", "240"},
+		{"more than a flow holds", nil, nil, alive(restore.Recover{Mounts: map[string]string{"/" + strings.Repeat("a", 3000): "/x"}}), "InvalidInput", "request.recover", "bytes"},
+		{"life on an instance that is stopped", nil, func(w *world) {
+			_, err := w.ec2.StopInstances(w.Context(), &awsec2.StopInstancesInput{InstanceIds: []string{instanceID}})
+			w.must(err)
+			time.Sleep(time.Minute)
+		}, alive(restore.Recover{}), "InstanceNotRunning", "request.recover", "does not run"},
 		{"a rollback of nothing", nil, nil, restore.Request{Action: restore.Rollback, RunID: "nobody"}, "InvalidInput", "request.runId", "nothing can go back"},
 		{"a cleanup of nothing", nil, nil, restore.Request{Action: restore.Cleanup, RunID: "nobody"}, "InvalidInput", "request.runId", "made none"},
 

@@ -122,6 +122,7 @@ func RestoreFunctions() []Function {
 		{"restore-create", "RestoreCreateFunctionArn", 120 * time.Second},
 		{"restore-image", "RestoreImageFunctionArn", 120 * time.Second},
 		{"restore-move", "RestoreMoveFunctionArn", 120 * time.Second},
+		{"restore-recover", "RestoreRecoverFunctionArn", 120 * time.Second},
 		{"restore-power", "RestorePowerFunctionArn", 120 * time.Second},
 		{"restore-settle", "RestoreSettleFunctionArn", 120 * time.Second},
 		{"restore-report", "RestoreReportFunctionArn", 120 * time.Second},

@@ -29,10 +29,13 @@ type restoreCmd struct {
 	AcceptUncheckedKeys   bool              `help:"Restore a set whose keys let nobody but EC2 use them, so that nobody can ask beforehand."`
 
 	imageFlags
+	recoverFlags
 
 	Rollback bool `xor:"action" help:"Put the old disks back, or what was on them."`
 	Confirm  bool `xor:"action" help:"Let the old disks go, or what was kept of them: nothing goes back any more."`
-	Cleanup  bool `xor:"action" help:"Delete what the restore has made or kept."`
+	Cleanup  bool `xor:"action" help:"Delete what the restore has made or kept; copies that came to life are unmounted first."`
+
+	Unmounted bool `help:"With --cleanup: you have seen that nothing of the copies is mounted, and the helper is not asked."`
 
 	DryRun bool   `help:"Show the plan and touch nothing, which is what happens without --yes."`
 	Yes    bool   `help:"Do it."`
@@ -42,7 +45,7 @@ type restoreCmd struct {
 func (c *restoreCmd) request() restore.Request {
 	r := restore.Request{
 		RunID: c.RunID, Mode: restore.Mode(c.Mode), InstanceID: c.Instance, Zone: c.Zone, Devices: c.Device,
-		Image: c.image(), Launch: c.imageFlags.launch(), AcceptCrashConsistent: c.AcceptCrashConsistent, AcceptUncheckedKeys: c.AcceptUncheckedKeys, DryRun: c.DryRun || !c.Yes,
+		Image: c.image(), Launch: c.imageFlags.launch(), Recover: c.recovery(), Unmounted: c.Unmounted, AcceptCrashConsistent: c.AcceptCrashConsistent, AcceptUncheckedKeys: c.AcceptUncheckedKeys, DryRun: c.DryRun || !c.Yes,
 	}
 	switch {
 	case c.Rollback:
@@ -113,6 +116,9 @@ func (c *restoreCmd) show(out io.Writer, name string, v *restore.Verdict) error 
 		for _, w := range p.Warnings {
 			row("warning", w)
 		}
+	}
+	if r := v.Recovery; r != nil {
+		showRecovery(row, r)
 	}
 	for _, m := range v.Created {
 		if m.Kind != "" {

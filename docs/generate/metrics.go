@@ -55,6 +55,7 @@ var means = map[string]string{
 	"RestoreFailed":         "one that did not, with the original as it was",
 	"RestoreDirty":          "one after which a person must look at the instance",
 	"RestoreDuration":       "from the start of the execution to its report",
+	"RestoreRecovery":       "from the first look for the copies of a restore on the instance to the end of the last check",
 }
 
 func metrics(root string) (string, error) {

@@ -114,7 +114,7 @@ func (a *account) close() {
 }
 
 // run takes one set, through every step of the workflow, restores it in place,
-// has the old disk back, and tests the set; then takes another, and makes an
+// has the old disk back, has a copy come to life beside it, and tests the set; then takes another, and makes an
 // image of it.
 func (a *account) run(t *testing.T) {
 	t.Helper()
@@ -123,6 +123,8 @@ func (a *account) run(t *testing.T) {
 	a.execute(t, "quiesce-restore", restore, `{"runId":"`+runID+`","mode":"in-place","acceptCrashConsistent":true}`)
 	a.execute(t, "quiesce-restore", restore+"-back", `{"action":"rollback","runId":"`+restore+`"}`)
 	a.execute(t, "quiesce-restore", restore+"-cleanup", `{"action":"cleanup","runId":"`+restore+`"}`)
+	a.execute(t, "quiesce-restore", restore+"-beside", `{"runId":"`+runID+`","mode":"volumes","acceptCrashConsistent":true,"recover":{"at":"/mnt/restored"}}`)
+	a.execute(t, "quiesce-restore", restore+"-unmount", `{"action":"cleanup","runId":"`+restore+`-beside"}`)
 	a.execute(t, "quiesce-verify", "verify-2026-11-03", `{"policy":{"name":"nightly","restoreTest":{"instance":"`+instance+`"}}}`)
 	a.execute(t, "quiesce-snapshot", runID+"-boot", `{"instanceId":"`+instance+`","policy":{"name":"nightly","volumes":{"excludeBoot":false}}}`)
 	a.execute(t, "quiesce-restore", "restore-2026-11-04", `{"runId":"`+runID+`-boot","mode":"image","acceptCrashConsistent":true}`)

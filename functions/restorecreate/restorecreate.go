@@ -99,6 +99,9 @@ func Spec(plan restore.Plan, d restore.Disk) cloud.DiskSpec {
 	if plan.Scratch {
 		spec.Tags[cloud.TagScratch] = plan.RestoreID
 	}
+	if plan.Revival != nil {
+		spec.Tags[cloud.TagRecover] = "true"
+	}
 	if plan.Policy.Name != "" {
 		spec.Tags[cloud.TagPolicy] = plan.Policy.Name
 	}

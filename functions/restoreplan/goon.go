@@ -57,7 +57,7 @@ func (p *planner) goOn(ctx context.Context) error {
 		}
 	}
 	p.plan.Do, p.plan.Stops = restore.DoSettle, false
-	return nil
+	return p.release(ctx, made)
 }
 
 // rollback plans the way back. Where an old disk was, there may be one of the

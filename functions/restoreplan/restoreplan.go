@@ -30,9 +30,19 @@ func (in Input) Check() error {
 	return in.Request.Check()
 }
 
+// Cloud is what the step asks of a provider.
+type Cloud interface {
+	cloud.Restorer
+	// Instance, Ping and Helper are those of the ports.
+	Instance(ctx context.Context, id string) (cloud.Instance, error)
+	Ping(ctx context.Context, instanceID string) (cloud.Ping, error)
+	Helper(ctx context.Context, arch string) (cloud.Asset, error)
+}
+
 // Do plans. Codes: InvalidInput, SetNotRestorable, InstanceNotFound,
-// InstanceNotOptedIn, RunInProgress, AccessDenied, RestoreRefused.
-func Do(ctx context.Context, c cloud.Restorer, in Input) (*restore.Plan, error) {
+// InstanceNotOptedIn, RunInProgress, AccessDenied, RestoreRefused; of copies that
+// are to come to life, or that may be mounted, InstanceNotRunning and AgentOffline.
+func Do(ctx context.Context, c Cloud, in Input) (*restore.Plan, error) {
 	started := time.Now()
 	p := planner{c: c, in: in.Request, plan: &restore.Plan{
 		RestoreID: in.Run.ID, Action: in.Request.Action, Mode: in.Request.Mode, Do: restore.DoCreate, Scratch: in.Request.Scratch, Until: in.Request.Until,
@@ -60,7 +70,7 @@ func Do(ctx context.Context, c cloud.Restorer, in Input) (*restore.Plan, error) 
 }
 
 type planner struct {
-	c    cloud.Restorer
+	c    Cloud
 	in   restore.Request
 	plan *restore.Plan
 	host cloud.Host
@@ -117,6 +127,9 @@ func (p *planner) restore(ctx context.Context) error {
 	} else {
 		err = p.beside(set)
 	}
+	if err == nil && p.in.Recover != nil {
+		err = p.revive(ctx, set)
+	}
 	if err != nil {
 		return err
 	}
@@ -158,6 +171,10 @@ func (p *planner) explain() {
 	if p.plan.Stops && p.plan.Starts {
 		say("start %s", p.plan.Target.InstanceID)
 	}
+	if p.plan.Revival != nil {
+		p.explainRevival()
+		return
+	}
 	p.next()
 }
 
@@ -170,7 +187,7 @@ func (p *planner) next() {
 	case p.plan.Mode == restore.InPlace:
 		say("Look at the application. Then `quiesce restore --confirm %[1]s` to let the old disks go, or `quiesce restore --rollback %[1]s` to have them back.", p.plan.RestoreID)
 	default:
-		say("The copies carry the originals' identity. Beside them mount xfs with nouuid, ext4 by its device and not by UUID; import LVM with vgimportclone; assemble md under another name. Mount read-only first, and over no existing mount.")
+		say("With `--recover` they come to life on the instance by themselves. By hand: the copies carry the originals' identity. Beside them mount xfs with nouuid, ext4 by its device and not by UUID; import LVM with vgimportclone; assemble md under another name. Mount read-only first, and over no existing mount.")
 		say("`quiesce restore --cleanup %s` detaches and deletes the copies; unmount them before.", p.plan.RestoreID)
 	}
 	say("A database recovers when it is started on the disks. PostgreSQL taken in backup mode first wants the set's backup_label, and tablespace_map if there is one, in the restored data folder.")

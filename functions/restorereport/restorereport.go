@@ -19,11 +19,12 @@ import (
 // execution that ended before its report there is what it was started with, and
 // how it ended.
 type Input struct {
-	Run      run.Run          `json:"run"`
-	Plan     *restore.Plan    `json:"plan"`
-	Failures restore.Failures `json:"failures"`
-	Request  run.Typed        `json:"request,omitempty"`
-	Ended    *Ended           `json:"ended,omitempty"`
+	Run       run.Run           `json:"run"`
+	Plan      *restore.Plan     `json:"plan"`
+	Failures  restore.Failures  `json:"failures"`
+	Recovered *restore.Recovery `json:"recovered"`
+	Request   run.Typed         `json:"request,omitempty"`
+	Ended     *Ended            `json:"ended,omitempty"`
 }
 
 // Check refuses an input without a run.
@@ -51,6 +52,9 @@ func Do(ctx context.Context, r cloud.Restorer, bus cloud.Bus, metrics *telemetry
 			return nil, err
 		}
 		v.Created, v.Old, v.Kept = now.created, now.old, now.kept
+	}
+	if in.Recovered != nil {
+		v.Recovery = in.Recovered.Reply
 	}
 	judge(v, in, now)
 	if !in.Run.StartedAt.IsZero() {
@@ -137,7 +141,7 @@ func all(ctx context.Context, r cloud.Restorer, plan *restore.Plan) (marks resto
 		if plan.Resets {
 			whole = len(kept) >= len(plan.Old)
 		}
-		if plan.Do != restore.DoCreate || whole || time.Now().After(give) {
+		if !plan.Makes() || whole || time.Now().After(give) {
 			return marks, kept, nil
 		}
 		select {
@@ -175,6 +179,9 @@ func judge(v *restore.Verdict, in Input, now found) {
 		v.Next = next(in, now)
 		v.Outcome = restore.FailedClean
 		left := in.Ended == nil || len(now.created)+len(in.Plan.Old) > 0
+		if in.Failures.Unmount != nil {
+			left = false // nothing was taken away, as if it had not been asked for
+		}
 		if now.amiss != "" || in.Plan != nil && in.Plan.Action != restore.Restore && left {
 			v.Outcome = restore.FailedDirty
 		}
@@ -185,6 +192,8 @@ func judge(v *restore.Verdict, in Input, now found) {
 	}
 	v.Next = append(v.Next, in.Plan.Next...)
 	switch {
+	case v.Recovery != nil && len(v.Recovery.Problems) > 0:
+		unrecovered(v, in.Plan)
 	case in.Plan.Do == restore.DoNothing:
 		v.Outcome, v.Reason = restore.Planned, "nothing was touched"
 	case in.Plan.Do == restore.DoBack && now.amiss != "":
@@ -196,7 +205,7 @@ func judge(v *restore.Verdict, in Input, now found) {
 			v.Reason = fmt.Sprintf("the disks of %s have what was on them before", in.Plan.Target.InstanceID)
 			v.Next = []string{fmt.Sprintf("`quiesce restore --cleanup %s` deletes the snapshots that the way back stood on.", in.Plan.RestoreID)}
 		}
-	case in.Plan.Do == restore.DoSettle:
+	case in.Plan.Settles():
 		v.Outcome, v.Reason = restore.Settled, in.Plan.Action+" is done"
 		if in.Plan.Action == restore.Confirm && !in.Plan.Resets {
 			for _, o := range in.Plan.Old {
@@ -212,6 +221,9 @@ func judge(v *restore.Verdict, in Input, now found) {
 		}
 	default:
 		v.Outcome, v.Reason = restore.Restored, fmt.Sprintf("%d disks of the set of %s, %s-consistent, are attached to %s", len(in.Plan.Disks), in.Plan.SetID, in.Plan.Proved, in.Plan.Target.InstanceID)
+		if v.Recovery != nil {
+			v.Reason += " and came to life in " + alive(v.Recovery)
+		}
 	}
 }
 
@@ -235,6 +247,8 @@ func next(in Input, now found) []string {
 		moves = append(moves, fmt.Sprintf("Look at %s first. `quiesce restore --rollback %s` tries the way back again.", plan.Target.InstanceID, plan.RestoreID))
 	}
 	switch {
+	case len(now.created) > 0 && plan.Revival != nil:
+		moves = append(moves, wakes(in)...)
 	case len(now.created)+len(now.kept) > 0:
 		moves = append(moves, fmt.Sprintf("`quiesce restore --cleanup %s` deletes what was created.", plan.RestoreID))
 	case in.Ended != nil && now.amiss == "" && len(plan.Old) > 0:
@@ -248,7 +262,7 @@ func next(in Input, now found) []string {
 
 // first is what went wrong first.
 func first(f restore.Failures) *run.Failure {
-	for _, one := range []*run.Failure{f.Plan, f.Create, f.Image, f.Stop, f.Move, f.Start, f.Halt, f.Back, f.Again, f.Forget, f.Settle, f.Report} {
+	for _, one := range []*run.Failure{f.Plan, f.Create, f.Image, f.Stop, f.Move, f.Recover, f.Start, f.Halt, f.Back, f.Again, f.Forget, f.Unmount, f.Settle, f.Report} {
 		if one != nil {
 			return one
 		}

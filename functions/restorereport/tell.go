@@ -32,6 +32,9 @@ func tell(ctx context.Context, bus cloud.Bus, metrics *telemetry.Metrics, in Inp
 		kind = events.TypeRestored
 		values = append(values, telemetry.Count(telemetry.RestoreCompleted))
 	}
+	if detail.RecoverySeconds > 0 {
+		values = append(values, telemetry.Seconds(telemetry.RestoreRecovery, detail.RecoverySeconds))
+	}
 	metrics.Emit(detail.Policy, "restore-report", in.Run.ID, values...)
 	resources := append(append([]string{}, detail.Created...), detail.Kept...)
 	err := bus.Publish(ctx, []events.Event{{Type: kind, Time: time.Now(), Resources: resources, Detail: detail}})
@@ -55,6 +58,9 @@ func detailOf(in Input, v *restore.Verdict) events.Restore {
 		if p.Policy.Name != "" {
 			d.Policy = p.Policy.Name
 		}
+	}
+	if r := v.Recovery; r != nil {
+		d.RecoverySeconds, d.Problems = r.Seconds, r.Problems
 	}
 	for _, m := range v.Created {
 		d.Created = append(d.Created, m.ID)

@@ -210,6 +210,9 @@ func write(ctx context.Context, c Cloud, s run.State, ids []string, consistency 
 	})
 	if consistency != "" {
 		maps.Copy(tags, kept(s))
+		if app := s.Plan.Policy.Application; app.Server() {
+			tags[cloud.TagKind] = app.Kind // that a restore recovers
+		}
 	}
 	return c.TagSnapshots(ctx, ids, tags)
 }

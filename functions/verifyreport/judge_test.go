@@ -16,8 +16,8 @@ import (
 // of it: whatever else fails says nothing of it.
 func TestJudge(t *testing.T) {
 	failure := func(code fault.Code) *run.Failure { return &run.Failure{Error: string(code), Cause: "why"} }
-	live := func(problems ...string) *verify.Recovery {
-		return &verify.Recovery{State: restore.Done, Reply: &protocol.RecoverReply{Seconds: 4, Problems: problems}}
+	live := func(problems ...string) *restore.Recovery {
+		return &restore.Recovery{State: restore.Done, Reply: &protocol.RecoverReply{Seconds: 4, Problems: problems}}
 	}
 	for _, c := range []struct {
 		name    string

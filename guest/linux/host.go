@@ -85,7 +85,7 @@ func (h *Host) table(allowRoot bool) (*mounts.Table, error) {
 	}
 	t.Refuse(r)
 	for i := range t.Mounts {
-		if m := &t.Mounts[i]; m.Refused == "" && session.CheckPath("mount", m.Mount.Mount) != nil {
+		if m := &t.Mounts[i]; m.Refused == "" && protocol.CheckPath("mount", m.Mount.Mount) != nil {
 			m.Refused = "its path has characters that a request may not have"
 		}
 	}

@@ -5,12 +5,10 @@ package recovery
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/quiesce/quiesce/guest/session"
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/protocol"
 )
@@ -49,18 +47,18 @@ func (r *Recovery) check(q *protocol.RecoverRequest) error {
 		}
 		seen[d.ID] = true
 		for _, p := range d.Places {
-			if err := session.CheckPath(at+".places.path", p.Path); err != nil {
+			if err := protocol.CheckPath(at+".places.path", p.Path); err != nil {
 				return err
 			}
 		}
 	}
-	if err := place("recover.at", q.At); err != nil {
+	if err := protocol.CheckMountPoint("recover.at", q.At); err != nil {
 		return err
 	}
 	taken := map[string]bool{}
 	for _, of := range slices.Sorted(maps.Keys(q.Mounts)) {
 		field := "recover.mounts[" + of + "]"
-		if err := place(field, q.Mounts[of]); err != nil {
+		if err := protocol.CheckMountPoint(field, q.Mounts[of]); err != nil {
 			return err
 		}
 		if to := q.Mounts[of]; taken[to] {
@@ -72,7 +70,7 @@ func (r *Recovery) check(q *protocol.RecoverRequest) error {
 		return fault.Input("recover.application.kind", "is %s, and this helper starts none but %s", q.Application.Kind, strings.Join(slices.Sorted(maps.Keys(r.Recoverers)), ", "))
 	}
 	if q.Data != "" {
-		if err := session.CheckPath("recover.data", q.Data); err != nil {
+		if err := protocol.CheckPath("recover.data", q.Data); err != nil {
 			return err
 		}
 	}
@@ -93,28 +91,6 @@ func (r *Recovery) check(q *protocol.RecoverRequest) error {
 		if err := r.Scripts.Check(q.Check); err != nil {
 			return &fault.Error{Code: fault.ScriptUnsafe, Field: "recover.check", Message: err.Error()}
 		}
-	}
-	return nil
-}
-
-// system are the folders over which nothing is mounted, nor in which.
-var system = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr"}
-
-// place refuses a folder in which a mount would change the machine itself.
-func place(field, path string) error {
-	if err := session.CheckPath(field, path); err != nil {
-		return err
-	}
-	if path == "/" {
-		return fault.Input(field, "is the root of this machine")
-	}
-	for _, s := range system {
-		if path == s || strings.HasPrefix(path, s+"/") && !strings.HasPrefix(path, "/dev/shm/") {
-			return fault.Input(field, "lies in %s, which is the system's own", s)
-		}
-	}
-	if filepath.Clean(path) != path {
-		return fault.Input(field, "must be a clean path")
 	}
 	return nil
 }

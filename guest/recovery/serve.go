@@ -99,7 +99,7 @@ func (v *view) lay(room string) error {
 		case c.was == "/":
 			v.root = c.mount
 			v.look = append(v.look, c.mount)
-		case c.was == "" || place("", c.was) != nil || within(room, c.was):
+		case c.was == "" || protocol.CheckMountPoint("", c.was) != nil || within(room, c.was):
 			v.look = append(v.look, c.mount)
 		default:
 			if err := v.over(c.mount, "", c.was); err != nil {

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,7 +18,6 @@ const (
 	MaxFreezeSeconds  = 600
 	MaxTimeoutSeconds = 600
 	MaxRetries        = 3
-	maxPath           = 255
 )
 
 var (
@@ -74,7 +72,7 @@ func checkBegin(b protocol.BeginRequest) error {
 	}
 	seen := map[string]bool{}
 	for _, f := range b.Filesystems {
-		if err := CheckPath("begin.filesystems.mount", f.Mount); err != nil {
+		if err := protocol.CheckPath("begin.filesystems.mount", f.Mount); err != nil {
 			return err
 		}
 		if !device.MatchString(f.Device) {
@@ -104,7 +102,7 @@ func checkApplication(at string, a protocol.Application, besides ...string) erro
 		if p.path == "" {
 			continue
 		}
-		if err := CheckPath(at+"."+p.field, p.path); err != nil {
+		if err := protocol.CheckPath(at+"."+p.field, p.path); err != nil {
 			return err
 		}
 	}
@@ -126,21 +124,6 @@ func checkApplication(at string, a protocol.Application, besides ...string) erro
 func checkRange(field string, got, low, high int) error {
 	if got < low || got > high {
 		return fault.Input(field, "is %d, must be %d to %d", got, low, high)
-	}
-	return nil
-}
-
-// CheckPath admits an absolute clean path that no shell could misread.
-func CheckPath(field, s string) error {
-	switch {
-	case !strings.HasPrefix(s, "/") || path.Clean(s) != s:
-		return fault.Input(field, "must be an absolute, clean path")
-	case len(s) > maxPath:
-		return fault.Input(field, "is longer than %d bytes", maxPath)
-	case strings.ContainsAny(s, "\"'`$\\"):
-		return fault.Input(field, "must not contain quotes, $, backtick or backslash")
-	case strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }):
-		return fault.Input(field, "must not contain control characters")
 	}
 	return nil
 }

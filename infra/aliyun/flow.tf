@@ -9,7 +9,7 @@ locals {
   # which have roles of their own.
   uncalled = [
     "wake", "prune", "sweep",
-    "restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report",
+    "restore-plan", "restore-create", "restore-image", "restore-move", "restore-recover", "restore-power", "restore-settle", "restore-report",
     "verify-choose", "verify-mark", "verify-recover", "verify-clean", "verify-report",
   ]
 
@@ -149,13 +149,14 @@ resource "alicloud_fnf_flow" "restore" {
   type        = "FDL"
   role_arn    = alicloud_ram_role.restore.arn
   definition = templatefile("${path.module}/../../workflow/restore.flow.yaml", {
-    RestorePlanFunctionArn   = local.arn["restore-plan"]
-    RestoreCreateFunctionArn = local.arn["restore-create"]
-    RestoreImageFunctionArn  = local.arn["restore-image"]
-    RestoreMoveFunctionArn   = local.arn["restore-move"]
-    RestorePowerFunctionArn  = local.arn["restore-power"]
-    RestoreSettleFunctionArn = local.arn["restore-settle"]
-    RestoreReportFunctionArn = local.arn["restore-report"]
+    RestorePlanFunctionArn    = local.arn["restore-plan"]
+    RestoreCreateFunctionArn  = local.arn["restore-create"]
+    RestoreImageFunctionArn   = local.arn["restore-image"]
+    RestoreMoveFunctionArn    = local.arn["restore-move"]
+    RestoreRecoverFunctionArn = local.arn["restore-recover"]
+    RestorePowerFunctionArn   = local.arn["restore-power"]
+    RestoreSettleFunctionArn  = local.arn["restore-settle"]
+    RestoreReportFunctionArn  = local.arn["restore-report"]
   })
 
   depends_on = [alicloud_ram_role_policy_attachment.restore]

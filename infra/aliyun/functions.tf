@@ -14,13 +14,14 @@ locals {
     watch-plugin  = 60
     wake          = 30
 
-    restore-plan   = 120
-    restore-create = 120
-    restore-image  = 120
-    restore-move   = 120
-    restore-power  = 120
-    restore-settle = 120
-    restore-report = 120
+    restore-plan    = 120
+    restore-create  = 120
+    restore-image   = 120
+    restore-move    = 120
+    restore-recover = 120
+    restore-power   = 120
+    restore-settle  = 120
+    restore-report  = 120
 
     verify-choose  = 120
     verify-mark    = 120

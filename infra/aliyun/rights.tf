@@ -104,10 +104,10 @@ locals {
       marked   = {}
     }
     restore-plan = {
-      reads    = concat(local.look, local.measure)
+      reads    = concat(local.look, ["ecs:DescribeInstanceTypes", "ecs:DescribeCloudAssistantStatus"], local.measure)
       commands = []
       writes   = []
-      objects  = {}
+      objects  = { "oss:GetObject" = "helper/*" }
       hosts    = []
       marked   = {}
     }
@@ -135,6 +135,14 @@ locals {
       objects  = {}
       hosts    = ["ecs:AttachDisk", "ecs:DetachDisk"]
       marked   = { "ecs:ResetDisk" = "quiesce:replaced-by" }
+    }
+    restore-recover = {
+      reads    = concat(local.describe, local.follow, local.sets, local.measure)
+      commands = ["ecs:RunCommand"]
+      writes   = ["ecs:TagResources"]
+      objects  = { "oss:GetObject" = "helper/*" }
+      hosts    = []
+      marked   = {}
     }
     restore-power = {
       reads    = concat(["ecs:DescribeInstances", "ecs:DescribeDisks"], local.measure)

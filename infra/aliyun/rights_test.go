@@ -274,6 +274,8 @@ func restores(t *testing.T, a *aliyun.Cloud, flows *engine.Engine, local *runtim
 	for _, asked := range []struct{ name, request string }{
 		{"beside", `{"runId":"run-1","mode":"volumes"}`},
 		{"clean", `{"runId":"beside","action":"cleanup"}`},
+		{"alive", `{"runId":"run-1","mode":"volumes","recover":{}}`},
+		{"clean-alive", `{"runId":"alive","action":"cleanup"}`},
 		{"place", `{"runId":"run-1","mode":"in-place"}`},
 		{"back", `{"runId":"place","action":"rollback"}`},
 		{"clean-place", `{"runId":"place","action":"cleanup"}`},

@@ -86,6 +86,7 @@ var purpose = map[string]string{
 	"restore-create":  "makes a set's disks beside everything that is there",
 	"restore-image":   "registers the image of a set, and launches an instance of it",
 	"restore-move":    "attaches disks, takes the old ones off and puts them back",
+	"restore-recover": "has copies brought to life beside the original, and unmounted before they go",
 	"restore-power":   "stops and starts the instance of a restore in place",
 	"restore-settle":  "lets the old disks go, or deletes what a restore has made",
 	"restore-report":  "says how a restore ended, by what is there",

@@ -171,7 +171,7 @@ var grants = map[string][]grant{
 	"prune":  slices.Concat([]grant{publish, parkFailures}, abroad(pruning)),
 	"curate": slices.Concat([]grant{publish, parkFailures}, curating, abroad(copying)),
 	// What it may make it only tries, as a dry run.
-	"restore-plan": slices.Concat([]grant{describe, lookAtSnapshots, lookAtImages, lookWhereToLaunch, askAboutKeys}, seeRuns, makeDisks, registerImages),
+	"restore-plan": slices.Concat([]grant{describe, lookAtSnapshots, lookAtImages, lookWhereToLaunch, askAboutKeys, askAfterAgent, handOutHelper}, seeRuns, makeDisks, registerImages),
 	"restore-image": slices.Concat([]grant{describe, lookAtSnapshots, lookAtImages, useKeys, lendKeys,
 		{sid: "LaunchOfOwnImages", actions: []string{"ec2:RunInstances"}, on: []string{anyImage}, when: ofRestore, why: ownImages},
 		{sid: "LaunchAsARestore", actions: []string{"ec2:RunInstances"}, on: []string{anyInstance, anyDisk}, when: asRestore, why: newDisk},
@@ -189,6 +189,9 @@ var grants = map[string][]grant{
 		{sid: "MoveNew", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume"}, on: []string{anyDisk}, when: ofRestore, why: ownDisks},
 		{sid: "MoveOld", actions: []string{"ec2:AttachVolume", "ec2:DetachVolume"}, on: []string{anyDisk}, when: replaced, why: ownDisks},
 	},
+	"restore-recover": slices.Concat(command, []grant{describe, lookAtSnapshots, handOutHelper,
+		{sid: "NoteTheCommand", actions: []string{"ec2:CreateTags"}, on: []string{anyDisk}, when: ofRestore, why: ownDisks},
+	}),
 	"restore-power": {describe, lendKeys,
 		{sid: "TurnOptedIn", actions: []string{"ec2:StopInstances", "ec2:StartInstances"}, on: []string{anyInstance}, when: optedIn, why: byTag},
 	},

@@ -93,7 +93,7 @@ var PluginSteps = []string{"start-plugin", "watch-plugin"}
 var WindowsSteps = []string{"start-vss", "watch-vss", "make-shadows", "drop-shadows"}
 
 // RestoreSteps are those of a restore.
-var RestoreSteps = []string{"restore-plan", "restore-create", "restore-image", "restore-move", "restore-power", "restore-settle", "restore-report"}
+var RestoreSteps = []string{"restore-plan", "restore-create", "restore-image", "restore-move", "restore-recover", "restore-power", "restore-settle", "restore-report"}
 
 // VerifySteps are those of a restore test besides.
 var VerifySteps = []string{"verify-choose", "verify-mark", "verify-recover", "verify-clean", "verify-report"}

@@ -66,6 +66,8 @@ type Machine struct {
 	boots       int
 	recovering  chan struct{}             // held by the one that works on copies
 	recovered   map[string]protocol.Reply // by run
+	kept        map[string][]string       // and where its copies are mounted
+	used        map[string]bool           // places at which somebody is at work
 }
 
 var (
@@ -89,7 +91,7 @@ func New(config Config) *Machine {
 		volumes: map[string]*volume{}, snapshots: map[string]image{}, filesystems: map[string]*filesystem{},
 		records: map[string][]byte{}, guardThaws: map[string]session.Thawed{},
 		scripts: map[string]func(context.Context, session.Script) error{}, documents: map[string]Document{},
-		recovering: make(chan struct{}, 1), recovered: map[string]protocol.Reply{},
+		recovering: make(chan struct{}, 1), recovered: map[string]protocol.Reply{}, kept: map[string][]string{}, used: map[string]bool{},
 	}
 }
 
@@ -201,7 +203,7 @@ func (m *Machine) Execute(ctx context.Context, cmd instance.Command) instance.Re
 		return instance.Result{ExitCode: -1}
 	}
 	go func() { // which ends with its process
-		if req.Verb == protocol.Recover {
+		if req.Verb == protocol.Recover || req.Verb == protocol.Unmount {
 			answered <- m.recovery(ctx, req)
 			return
 		}

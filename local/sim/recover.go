@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -31,14 +32,19 @@ func (m *Machine) Damage(snapshot string) error {
 	return nil
 }
 
-// recovery is the verb on copies: a process of its own, whose mounts go with it.
-// One works at a time, and a second one of the same run replays its answer.
+// recovery is a verb on copies: a process of its own, whose mounts go with it
+// unless they are to be kept. One works at a time, and a second one of the same
+// run replays its answer.
 func (m *Machine) recovery(ctx context.Context, req protocol.Request) protocol.Reply {
 	reply := protocol.Reply{Version: protocol.Version, Verb: req.Verb, RunID: req.RunID}
 	var err error
 	select {
 	case m.recovering <- struct{}{}:
 		defer func() { <-m.recovering }()
+		if req.Verb == protocol.Unmount {
+			err = m.forget(req.RunID)
+			break
+		}
 		m.mu.Lock()
 		answered, again := m.recovered[req.RunID]
 		m.mu.Unlock()
@@ -53,7 +59,7 @@ func (m *Machine) recovery(ctx context.Context, req protocol.Request) protocol.R
 		err = ctx.Err()
 	}
 	reply.Error, reply.Now = protocol.FailureOf(err), m.config.Clock()
-	if err == nil {
+	if err == nil && req.Verb == protocol.Recover {
 		m.mu.Lock()
 		m.recovered[req.RunID] = reply
 		m.mu.Unlock()
@@ -64,28 +70,38 @@ func (m *Machine) recovery(ctx context.Context, req protocol.Request) protocol.R
 // revive does the work within its time, and takes its mounts away however it
 // ends.
 func (m *Machine) revive(killed context.Context, run string, asked *protocol.RecoverRequest) (*protocol.RecoverReply, error) {
-	if asked == nil || len(asked.Disks) == 0 || asked.TimeoutSeconds < 1 || asked.Keep {
-		return nil, fault.Input("recover", "a simulated machine wants the disks of a test and its time")
+	if asked == nil || len(asked.Disks) == 0 || asked.TimeoutSeconds < 1 {
+		return nil, fault.Input("recover", "a simulated machine wants the disks and a time")
 	}
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(killed, time.Duration(asked.TimeoutSeconds)*time.Second)
 	defer cancel()
 	r := &protocol.RecoverReply{Filesystems: []protocol.Recovered{}}
-	err := m.mounting(ctx, run, asked, r)
+	var mounted []string
+	err := m.mounting(ctx, run, asked, r, &mounted)
 	if ctx.Err() != nil {
 		err = fault.New(fault.RestoreTimedOut, "it was not done after %d s", asked.TimeoutSeconds)
+	}
+	if err == nil && asked.Keep {
+		m.mu.Lock()
+		m.kept[run] = mounted
+		m.mu.Unlock()
+		mounted = nil
+	}
+	for _, at := range mounted {
+		_ = m.Unmount(at) // it is there: nobody else knows the place
 	}
 	r.Seconds = time.Since(began).Seconds()
 	return r, err
 }
 
-func (m *Machine) mounting(ctx context.Context, run string, asked *protocol.RecoverRequest, r *protocol.RecoverReply) error {
+func (m *Machine) mounting(ctx context.Context, run string, asked *protocol.RecoverRequest, r *protocol.RecoverReply, mounted *[]string) error {
 	for _, d := range asked.Disks {
 		device, image, found := m.bySerial(d.Serials)
 		if !found {
 			return fault.New(fault.VolumeUnresolved, "%s is not seen on this machine", d.ID)
 		}
-		at := asked.At + "/" + run + "/" + d.ID
+		at, was := placed(asked, run, d)
 		if !wait(ctx, replays) {
 			return ctx.Err()
 		}
@@ -96,8 +112,8 @@ func (m *Machine) mounting(ctx context.Context, run string, asked *protocol.Reco
 		if err := m.Mount(device, at); err != nil {
 			return fault.Wrap(fault.RestoreRefused, err, "mount %s", d.ID)
 		}
-		defer func() { _ = m.Unmount(at) }() // it is there: nobody else knows the place
-		r.Filesystems = append(r.Filesystems, protocol.Recovered{Origin: d.Origin, Device: device, Type: image.kind, Mount: at, Checked: "clean"})
+		*mounted = append(*mounted, at)
+		r.Filesystems = append(r.Filesystems, protocol.Recovered{Origin: d.Origin, Device: device, Type: image.kind, Mount: at, Was: was, Checked: "clean"})
 	}
 	if len(r.Problems) > 0 {
 		return nil
@@ -129,6 +145,51 @@ func (m *Machine) mounting(ctx context.Context, run string, asked *protocol.Reco
 	case <-ctx.Done():
 	}
 	return nil
+}
+
+// placed is where a copy is mounted: of a test where nobody else sees it.
+func placed(asked *protocol.RecoverRequest, run string, d protocol.RestoredDisk) (at, was string) {
+	if !asked.Keep {
+		return asked.At + "/" + run + "/" + d.ID, ""
+	}
+	at = asked.At + "/" + d.Origin
+	if len(d.Places) > 0 {
+		was = d.Places[0].Path
+		at = asked.At + was
+	}
+	return cmp.Or(asked.Mounts[was], asked.Mounts[d.Origin], at), was
+}
+
+// forget takes away what a recovery has kept. One that somebody uses stays, and
+// so does what is told of it.
+func (m *Machine) forget(run string) error {
+	for {
+		m.mu.Lock()
+		kept := m.kept[run]
+		if len(kept) == 0 {
+			delete(m.kept, run)
+			delete(m.recovered, run)
+			m.mu.Unlock()
+			return nil
+		}
+		at := kept[len(kept)-1]
+		used := m.used[at]
+		m.mu.Unlock()
+		if used {
+			return fault.New(fault.VolumeBusy, "unmounting %s: device or resource busy", at)
+		}
+		_ = m.Unmount(at) // by hand already: it is as it should be
+		m.mu.Lock()
+		m.kept[run] = kept[:len(kept)-1]
+		m.mu.Unlock()
+	}
+}
+
+// Use lets somebody use what is mounted at a place, or stop to.
+func (m *Machine) Use(at string, used bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used[at] = used
 }
 
 // bySerial is the attached disk that reports one of these.

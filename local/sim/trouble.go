@@ -119,6 +119,16 @@ func (m *Machine) Turn(on bool) {
 			f.files = f.disk.image.clone().files
 			f.tell()
 		}
+		// What a recovery has mounted is in no table, and its record in memory.
+		for _, kept := range m.kept {
+			for _, at := range kept {
+				if f := m.filesystems[at]; f != nil {
+					f.disk.fs = nil
+					delete(m.filesystems, at)
+				}
+			}
+		}
+		m.kept, m.recovered = map[string][]string{}, map[string]protocol.Reply{}
 		for _, v := range m.guards {
 			v.unplug()
 		}

@@ -258,6 +258,7 @@ const (
 	TagMounts      = "quiesce:mounts"         // where the volume's filesystems were mounted: atlas.PlacesTag
 	TagLabel       = "quiesce:backup-label"   // of PostgreSQL's online backup: label.Tags
 	TagSpaces      = "quiesce:tablespaces"    // and its map of tablespaces
+	TagKind        = "quiesce:application"    // the kind of server that the policy holds
 	TagShadows     = "quiesce:shadow-set"     // the set of shadow copies that lie in the snapshots
 	TagSignature   = "quiesce:disk-signature" // of the disk as Windows knew it: mbr:0A1B2C3D, gpt:GUID
 	TagApp         = "AppConsistent"

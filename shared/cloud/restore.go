@@ -152,7 +152,8 @@ type Source struct {
 const (
 	TagRestore  = "quiesce:restore"      // on what it made: the restore's run
 	TagScratch  = "quiesce:scratch"      // on what it made for a restore test: the test's execution
-	TagCommand  = "quiesce:command"      // on the same: the command that works on it
+	TagCommand  = "quiesce:command"      // on what it made: the helper's command that works on it
+	TagRecover  = "quiesce:recover"      // on what it made: that it comes to life on the instance, hence may be mounted
 	TagOrigin   = "quiesce:origin"       // on what it made: the disk that the snapshot was taken of
 	TagReplaced = "quiesce:replaced-by"  // on what it takes off: the restore's run
 	TagDevice   = "quiesce:device"       // on both: the device's name

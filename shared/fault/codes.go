@@ -63,6 +63,7 @@ const (
 	RestoreRefused         Code = "RestoreRefused"
 	RestoreTimedOut        Code = "RestoreTimedOut"
 	RestoreTestFailed      Code = "RestoreTestFailed"
+	RecoveryFailed         Code = "RecoveryFailed"
 	Internal               Code = "Internal"
 )
 
@@ -132,6 +133,7 @@ var table = map[Code]entry{
 	RestoreRefused:         {false, "Read the provider's reason in the message, then `quiesce restore --cleanup` what was created."},
 	RestoreTimedOut:        {false, "Look at the named instance or volume in the console; the restore can be rolled back or cleaned up."},
 	RestoreTestFailed:      {false, "Read what the check found. Restore the set beside and look; take a new one and test that."},
+	RecoveryFailed:         {false, "Read the problems, and look at the copies where they are mounted; restore another set if this one is damaged. The original was not touched."},
 	Internal:               {true, "Report it with the execution's history; the instance was released."},
 }
 

@@ -44,6 +44,9 @@ const (
 	MaxFilesBytes     = 8 << 10
 )
 
+// Recoverable are the kinds whose server a helper starts on copies.
+var Recoverable = []string{"mariadb", "mysql", "postgresql", "redis"}
+
 // RestoredDisk is one disk made of a set's member, as its maker knows it.
 type RestoredDisk struct {
 	ID      string   `json:"id"`

@@ -61,6 +61,9 @@ func Recall(ctx context.Context, r cloud.Restorer, id string) (*Plan, Marks, err
 			SizeGiB: d.SizeGiB, Kind: d.Kind, Key: d.Key, Ends: d.Tags[cloud.TagEnds] == "true",
 		})
 		plan.Target.InstanceID, plan.Policy.Name = d.Tags[cloud.TagInstance], d.Tags[cloud.TagPolicy]
+		if d.Tags[cloud.TagRecover] != "" {
+			plan.Revival = &Revival{Places: []Mount{}}
+		}
 	}
 	for _, d := range m.Old {
 		plan.Mode, plan.Stops = InPlace, true

@@ -8,43 +8,48 @@ import (
 
 	"github.com/quiesce/quiesce/shared/fault"
 	"github.com/quiesce/quiesce/shared/policy"
+	"github.com/quiesce/quiesce/shared/protocol"
 	"github.com/quiesce/quiesce/shared/run"
 )
 
 // State is the whole document of a restore's execution. Every field is there
 // from the first state on, null until its step has run.
 type State struct {
-	Run      run.Run   `json:"run"`
-	Request  run.Typed `json:"request"`
-	Plan     *Plan     `json:"plan"`
-	Created  *Progress `json:"created"`
-	Imaged   *Progress `json:"imaged"`
-	Stopped  *Progress `json:"stopped"`
-	Moved    *Progress `json:"moved"`
-	Started  *Progress `json:"started"`
-	Halted   *Progress `json:"halted"` // stopped once more, for the way back
-	Back     *Progress `json:"back"`
-	Again    *Progress `json:"again"` // started with what it had
-	Forgot   *Progress `json:"forgot"`
-	Settled  *Progress `json:"settled"`
-	Verdict  *Verdict  `json:"verdict"`
-	Failures Failures  `json:"failures"`
+	Run       run.Run   `json:"run"`
+	Request   run.Typed `json:"request"`
+	Plan      *Plan     `json:"plan"`
+	Created   *Progress `json:"created"`
+	Imaged    *Progress `json:"imaged"`
+	Stopped   *Progress `json:"stopped"`
+	Moved     *Progress `json:"moved"`
+	Recovered *Recovery `json:"recovered"`
+	Started   *Progress `json:"started"`
+	Halted    *Progress `json:"halted"` // stopped once more, for the way back
+	Back      *Progress `json:"back"`
+	Again     *Progress `json:"again"` // started with what it had
+	Forgot    *Progress `json:"forgot"`
+	Unmounted *Recovery `json:"unmounted"`
+	Settled   *Progress `json:"settled"`
+	Verdict   *Verdict  `json:"verdict"`
+	Failures  Failures  `json:"failures"`
 }
 
 // Failures holds what each step's Catch recorded.
 type Failures struct {
-	Plan   *run.Failure `json:"plan"`
-	Create *run.Failure `json:"create"`
-	Image  *run.Failure `json:"image"`
-	Stop   *run.Failure `json:"stop"`
-	Move   *run.Failure `json:"move"`
-	Start  *run.Failure `json:"start"`
-	Halt   *run.Failure `json:"halt"`
-	Back   *run.Failure `json:"back"`
-	Again  *run.Failure `json:"again"`
-	Forget *run.Failure `json:"forget"`
-	Settle *run.Failure `json:"settle"`
-	Report *run.Failure `json:"report"`
+	Plan    *run.Failure `json:"plan"`
+	Create  *run.Failure `json:"create"`
+	Image   *run.Failure `json:"image"`
+	Stop    *run.Failure `json:"stop"`
+	Move    *run.Failure `json:"move"`
+	Recover *run.Failure `json:"recover"`
+	Start   *run.Failure `json:"start"`
+	Halt    *run.Failure `json:"halt"`
+	Back    *run.Failure `json:"back"`
+	Again   *run.Failure `json:"again"`
+	Forget  *run.Failure `json:"forget"`
+	Unmount *run.Failure `json:"unmount"`
+	Settle  *run.Failure `json:"settle"`
+	Report  *run.Failure `json:"report"`
 }
 
 // Request starts a restore, or goes on with one that was started before.
@@ -66,10 +71,15 @@ type Request struct {
 	// AcceptUncheckedKeys is the yes to a key that KMS lets nobody ask about but
 	// services, so that the dry run of its use is denied.
 	AcceptUncheckedKeys bool         `json:"acceptUncheckedKeys,omitempty"`
-	DryRun              bool         `json:"dryRun,omitempty"` // plan, touch nothing
-	Image               *Image       `json:"image,omitempty"`  // of the mode image
-	Launch              *Launch      `json:"launch,omitempty"` // of the mode image: an instance is wanted too
-	OptIn               policy.OptIn `json:"optIn,omitzero"`   // the tag without which an instance is not touched
+	DryRun              bool         `json:"dryRun,omitempty"`  // plan, touch nothing
+	Image               *Image       `json:"image,omitempty"`   // of the mode image
+	Launch              *Launch      `json:"launch,omitempty"`  // of the mode image: an instance is wanted too
+	Recover             *Recover     `json:"recover,omitempty"` // of the mode volumes: the copies come to life
+	OptIn               policy.OptIn `json:"optIn,omitzero"`    // the tag without which an instance is not touched
+
+	// Unmounted is for the action cleanup: a person has seen that nothing of the
+	// copies is mounted any more, and the helper is not asked.
+	Unmounted bool `json:"unmounted,omitempty"`
 
 	// Scratch is for a restore test: the disks are marked as its own, end with
 	// the instance, and are deleted after it.
@@ -105,7 +115,7 @@ func (r Request) Check() error {
 		return fault.Input("request.action", "wants %s, %s, %s or %s, got %q", Restore, Rollback, Confirm, Cleanup, r.Action)
 	case r.IsRestore() && r.Mode != Volumes && r.Mode != InPlace && r.Mode != AsImage:
 		return fault.Input("request.mode", "wants %s, %s or %s, got %q", Volumes, InPlace, AsImage, r.Mode)
-	case !r.IsRestore() && (r.Mode != "" || r.InstanceID != "" || r.Zone != "" || len(r.Devices) > 0 || r.AcceptCrashConsistent || r.AcceptUncheckedKeys || r.Image != nil || r.Launch != nil):
+	case !r.IsRestore() && (r.Mode != "" || r.InstanceID != "" || r.Zone != "" || len(r.Devices) > 0 || r.AcceptCrashConsistent || r.AcceptUncheckedKeys || r.Image != nil || r.Launch != nil || r.Recover != nil):
 		return fault.Input("request.action", "%s wants the restore's id alone", r.Action)
 	case r.Scratch && r.Mode != Volumes:
 		return fault.Input("request.scratch", "is for the mode %s: a test takes nothing from an instance", Volumes)
@@ -114,7 +124,10 @@ func (r Request) Check() error {
 	case r.Mode == InPlace && len(r.Devices) > 0:
 		return fault.Input("request.devices", "is for the other modes: in place each disk gets the name of the one that it replaces")
 	}
-	return r.checkImage()
+	if err := r.checkImage(); err != nil {
+		return err
+	}
+	return r.checkRecover()
 }
 
 // IsRestore reports whether something is to be restored.
@@ -127,9 +140,11 @@ type Do string
 const (
 	DoNothing Do = "nothing"
 	DoCreate  Do = "create"
+	DoRecover Do = "recover" // what DoCreate does, and the copies come to life
 	DoImage   Do = "image"
 	DoBack    Do = "back"
 	DoSettle  Do = "settle"
+	DoUnmount Do = "unmount" // what DoSettle does, once the copies are mounted no more
 )
 
 // Plan is what is going to happen, with everything written out.
@@ -145,6 +160,7 @@ type Plan struct {
 	Disks     []Disk        `json:"disks"` // made or to be made
 	Image     *PlannedImage `json:"image,omitempty"`
 	Launch    *Launch       `json:"launch,omitempty"`
+	Revival   *Revival      `json:"revival,omitempty"`       // of copies that come to life, or that may have
 	Old       []Old         `json:"old"`                     // taken off, or to be; nothing is left out of a disk that was
 	Resets    bool          `json:"resets"`                  // the disks stay, and their content is replaced once it is kept in snapshots
 	Stops     bool          `json:"stops"`                   // the instance is stopped on the way
@@ -175,11 +191,17 @@ func (p Plan) Check() error {
 	switch {
 	case p.RestoreID == "":
 		return fault.Input("plan.restoreId", "is missing")
-	case p.Target.InstanceID == "" && p.Do != DoSettle:
+	case p.Target.InstanceID == "" && !p.Settles():
 		return fault.Input("plan.target.instanceId", "is missing")
 	}
 	return nil
 }
+
+// Makes reports whether disks are made.
+func (p Plan) Makes() bool { return p.Do == DoCreate || p.Do == DoRecover }
+
+// Settles reports whether what was restored before is confirmed or cleaned up.
+func (p Plan) Settles() bool { return p.Do == DoSettle || p.Do == DoUnmount }
 
 // Disk is one that the restore makes.
 type Disk struct {
@@ -253,6 +275,8 @@ type Verdict struct {
 	Next    []string   `json:"next"`
 	Seconds float64    `json:"seconds"`
 	Record  run.Record `json:"record"`
+
+	Recovery *protocol.RecoverReply `json:"recovery,omitempty"` // of copies that came to life, or did not quite
 }
 
 // Outcome is how a restore ends.

@@ -50,6 +50,7 @@ const (
 	RestoreFailed         = "RestoreFailed"
 	RestoreDirty          = "RestoreDirty"
 	RestoreDuration       = "RestoreDuration" // in milliseconds
+	RestoreRecovery       = "RestoreRecovery" // in seconds
 )
 
 // Metric is one value; Unit is CloudWatch's word, Count when empty.

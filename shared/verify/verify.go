@@ -24,7 +24,7 @@ type State struct {
 	Marked    *Mark             `json:"marked"`
 	Created   *restore.Progress `json:"created"`
 	Moved     *restore.Progress `json:"moved"`
-	Recovered *Recovery         `json:"recovered"`
+	Recovered *restore.Recovery `json:"recovered"`
 	Cleaned   *restore.Progress `json:"cleaned"`
 	Verdict   *Verdict          `json:"verdict"`
 	Failures  Failures          `json:"failures"`
@@ -109,16 +109,6 @@ func (c Choice) Check() error {
 // Mark is the answer of the step that says on the set that it is under test.
 type Mark struct {
 	Record run.Record `json:"record"`
-}
-
-// Recovery is how far the helper is with bringing the copies to life. The
-// definition waits while it is pending.
-type Recovery struct {
-	State     string                 `json:"state"` // of a restore.Progress: pending, done
-	CommandID string                 `json:"commandId"`
-	SentAt    time.Time              `json:"sentAt"`
-	Reply     *protocol.RecoverReply `json:"reply"` // null until it has answered
-	Record    run.Record             `json:"record"`
 }
 
 // Verdict is the answer of the last step, and of the execution.
