@@ -207,6 +207,7 @@ func (w *away) keptNow() (ids []string) {
 // but the original and the sets left.
 func (w *away) cleans(of string) {
 	w.Helper()
+	w.there.cloud.Assistant.SetOnline(aliyunInstance, true) // one that was cut off is back
 	time.Sleep(time.Minute)
 	w.asks(of+"-cleanup", restore.Request{Action: restore.Cleanup, RunID: of}) // refused where it made nothing
 	if now := w.standing(); len(now) != len(w.original()) {

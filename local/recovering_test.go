@@ -164,6 +164,7 @@ func TestRestoreCleanupOfWhatMayBeMounted(t *testing.T) {
 		w.located()
 		w.asks("r", alive(restore.Recover{At: "/mnt/restored"}))
 		w.cloud.SSM.SetOnline(instanceID, false)
+		time.Sleep(20 * time.Minute) // it is noticed by then
 		if c := w.asks("deaf", cleanup); c.verdict.Code != "AgentOffline" || !strings.Contains(c.verdict.Reason, "--unmounted") || len(w.standing()) != 4 {
 			t.Errorf("an agent that does not answer: %+v, and %v stands", c.verdict, w.standing())
 		}
@@ -179,6 +180,13 @@ func TestRestoreCleanupOfWhatMayBeMounted(t *testing.T) {
 	inRestore(t, nil, func(w *world) {
 		w.located()
 		w.asks("r", alive(restore.Recover{At: "/mnt/restored"}))
+		stops := w.halted
+		w.halted = func() {
+			stops()
+			for _, at := range w.mounted("/mnt/restored") {
+				w.must(w.sim.Unmount(at))
+			}
+		}
 		_, err := w.ec2.StopInstances(w.Context(), &awsec2.StopInstancesInput{InstanceIds: []string{instanceID}})
 		w.must(err)
 		time.Sleep(time.Minute)
@@ -286,7 +294,7 @@ func TestRestoreAbroadThatComesToLife(t *testing.T) {
 		since := len(w.there.cloud.Calls())
 		r := w.asks("r", asked)
 		if got := strings.Join(r.States, " "); got != lives+"Restored" {
-			t.Fatalf("got %s: %+v", got, r.verdict)
+			w.Fatalf("got %s: %+v", got, r.verdict)
 		}
 		if got := w.mounted("/mnt/restored"); len(got) != 2 || r.verdict.Recovery.Server == nil {
 			t.Errorf("mounted at %v: %+v", got, r.verdict.Recovery)

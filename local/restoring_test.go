@@ -152,6 +152,7 @@ func (w *world) lists(v *restore.Verdict) {
 // but the original left.
 func (w *world) cleans(of string) {
 	w.Helper()
+	w.cloud.SSM.SetOnline(instanceID, true) // one that was cut off is back
 	time.Sleep(time.Minute)
 	w.asks(of+"-cleanup", restore.Request{Action: restore.Cleanup, RunID: of}) // refused where it made nothing
 	if now := w.standing(); len(now) != len(w.original()) {

@@ -120,7 +120,7 @@ func TestARecoveryFitsIntoAFlow(t *testing.T) {
 		plan.Disks = append(plan.Disks, restore.Disk{Snapshot: id, Origin: id, Device: "/dev/xvdb", SizeGiB: 32768, Kind: "cloud_regional_disk_auto", Key: word[:64], ID: id})
 		plan.Steps = append(plan.Steps, word, word, word[:90]+path[:219])
 		plan.Revival.Places = append(plan.Revival.Places, restore.Mount{Origin: id, Was: path[:123], At: path[:219]})
-		if i < 5 {
+		if i < 4 {
 			plan.Revival.Mounts[fmt.Sprintf("%s%d", path[:120], i)] = path
 		}
 		progress.Disks = append(progress.Disks, restore.Made{ID: id, Origin: id, Device: "/dev/xvdb", State: "attaching"})

@@ -97,6 +97,9 @@ func TestRestoreRefuses(t *testing.T) {
 		{"an image without the boot disk", []string{"db-3", "--mode", "image"}, 1, "request.mode"},
 		{"an image's launch beside", []string{"db-3", "--mode", "volumes", "--launch", "m7i.large", "--subnet", "subnet-0123456789abcdef0"}, 2, "request.launch"},
 		{"a launch without a place", []string{"db-3", "--mode", "image", "--launch", "m7i.large"}, 2, "request.launch.subnet"},
+		{"copies that come to life in place", []string{"db-3", "--mode", "in-place", "--recover"}, 2, "request.recover"},
+		{"a place for them without a path", []string{"db-3", "--mode", "volumes", "--mount", "/srv=here"}, 2, "request.recover.mounts[/srv]"},
+		{"unmounted, without a cleanup", []string{"r", "--rollback", "--unmounted"}, 2, "request.unmounted"},
 		{"no machine", []string{"db-3", "--mode", "volumes", "--restore-machine", "quiesce"}, 2, "--restore-machine"},
 	} {
 		code, out, stderr := quiesce(t, append([]string{"restore"}, c.args...)...)

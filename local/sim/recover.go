@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/guest/session"
@@ -197,7 +198,8 @@ func (m *Machine) bySerial(serials []string) (device string, holds image, found 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, v := range m.volumes {
-		if v.device != "" && slices.Contains(serials, v.serial()) {
+		known := slices.Contains(serials, v.serial()) || slices.Contains(serials, strings.TrimPrefix(v.name, "d-")) // as each cloud says it
+		if v.device != "" && known {
 			return v.device, v.image, true
 		}
 	}

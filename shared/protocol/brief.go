@@ -38,6 +38,7 @@ func (r RecoverReply) Shorten(level int) RecoverReply {
 	if level > 2 {
 		notes, output = 0, 0
 		r.Problems, r.Untold = first(r.Problems, 4, r.Untold)
+		r.Filesystems, r.Untold = first(r.Filesystems, 4, r.Untold)
 		for i, f := range r.Filesystems {
 			origin := f.Origin[:min(len(f.Origin), 64)] // of many disks the first
 			r.Filesystems[i] = Recovered{Origin: origin, Device: f.Device, Type: f.Type, Mount: f.Mount}
