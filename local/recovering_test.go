@@ -124,7 +124,7 @@ func TestRestoreThatDoesNotComeToLife(t *testing.T) {
 		code    string
 		says    string
 	}{
-		{"a damaged set", restore.Recover{}, func(w *world) { w.damages(theSet) }, "RecoveryFailed", "does not pass its check"},
+		{"a damaged set", restore.Recover{}, func(w *world) { damages(w, theSet) }, "RecoveryFailed", "does not pass its check"},
 		{"a place that is taken", restore.Recover{Mounts: map[string]string{"/mnt/volume-a": "/mnt/volume-b"}}, nil, "RestoreRefused", "/mnt/volume-b is taken"},
 		{"a check that is not there", restore.Recover{Check: "/opt/none"}, nil, "ScriptUnsafe", "/opt/none"},
 		{"a check that finds something", restore.Recover{Check: "/opt/check"}, func(w *world) {

@@ -110,7 +110,7 @@ func TestARestoreTestFitsIntoAFlow(t *testing.T) {
 	}
 	choice.Restore = restore.Request{RunID: choice.SetID, Mode: restore.Volumes, InstanceID: id, Scratch: true, Until: at}
 	v := &verify.Verdict{Choice: choice, Plan: plan, Recovery: reply, Reason: word + word, Left: choice.SnapshotIDs, Next: []string{word, word}}
-	whole := verify.State{Choice: choice, Plan: plan, Created: progress, Moved: progress, Recovered: &verify.Recovery{CommandID: id, SentAt: at, Reply: reply}, Cleaned: progress, Verdict: v}
+	whole := verify.State{Choice: choice, Plan: plan, Created: progress, Moved: progress, Recovered: &restore.Recovery{CommandID: id, SentAt: at, Reply: reply}, Cleaned: progress, Verdict: v}
 	text, err := json.Marshal(whole)
 	if err != nil {
 		t.Fatal(err)

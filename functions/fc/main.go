@@ -6,8 +6,7 @@
 //	                             start-plugin, watch-plugin, restore-plan, restore-create, restore-move,
 //	                             restore-recover, restore-power, restore-settle, restore-report, verify-choose,
 //	                             verify-mark, verify-recover, verify-clean, verify-report, wake, prune or sweep;
-//	                             empty: the
-//	                             configured handler's name
+//	                             empty: the configured handler's name
 //	QUIESCE_BUS                  name of the event bus; empty: the account's default bus
 //	QUIESCE_FLOW                 the snapshot's flow, whose stopped executions sweep looks for
 //	QUIESCE_JANITOR              the flow that it starts after one
