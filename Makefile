@@ -16,7 +16,7 @@ run: deps build ## Take, restore and check a snapshot on this machine.
 
 test: deps check lint-infra simulation-test ## Vet, lint and run every test, the real ones on loop devices included.
 	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname -- -race -short -timeout 12m $$($(GO) list ./... | grep -v /infra/)
-	$(GO) tool gotestsum --format pkgname -- -run 'Real|ByTheBinary|SingleFault' ./local ./functions/prune ./functions/curate
+	$(GO) tool gotestsum --format pkgname -- -run 'Real|ByTheBinary|SingleFault|Paths' ./local ./functions/prune ./functions/curate
 	$(GO) tool gotestsum --format pkgname -- ./infra/...
 
 check:

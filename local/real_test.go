@@ -253,10 +253,10 @@ func remains(room string) (list []string) {
 
 // thinned is one of many in a short run, which looks for races and would take
 // ten times as long.
-func thinned(all []string) (some []string) {
-	for i, f := range all {
+func thinned[T any](all []T) (some []T) {
+	for i, one := range all {
 		if !testing.Short() || i%12 == 0 {
-			some = append(some, f)
+			some = append(some, one)
 		}
 	}
 	return some
