@@ -15,9 +15,9 @@ run: deps build ## Take, restore and check a snapshot on this machine.
 	bin/quiesce run $(ARGS)
 
 test: deps check lint-infra simulation-test ## Vet, lint and run every test, the real ones on loop devices included.
-	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname -- -race -short -timeout 12m $$($(GO) list ./... | grep -v /infra/)
-	$(GO) tool gotestsum --format pkgname -- -run 'Real|ByTheBinary|SingleFault|Paths' ./local ./functions/prune ./functions/curate
-	$(GO) tool gotestsum --format pkgname -- ./infra/...
+	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname -- -race -short -vet=off -timeout 12m $$($(GO) list ./... | grep -v /infra/)
+	$(GO) tool gotestsum --format pkgname -- -vet=off -timeout 12m ./local ./functions/prune ./functions/curate
+	$(GO) tool gotestsum --format pkgname -- -vet=off ./infra/...
 
 check:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt would change these'; exit 1; }

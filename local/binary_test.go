@@ -115,6 +115,9 @@ func TestRealKilled(t *testing.T) {
 
 // Without root there is a simulated machine, and the report says so.
 func TestRealWithoutRoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP the run that looks for no races does it")
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("SKIP needs root and loop devices: to give it up")
 	}

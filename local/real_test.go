@@ -251,11 +251,14 @@ func remains(room string) (list []string) {
 	return list
 }
 
-// thinned is one of many in a short run, which looks for races and would take
-// ten times as long.
+// spared tells of all but one of many that a short run leaves it out: it looks for
+// races and would take ten times as long.
+func spared(i int) bool { return testing.Short() && i%12 > 0 }
+
+// thinned is what a short run tries of many.
 func thinned[T any](all []T) (some []T) {
 	for i, one := range all {
-		if !testing.Short() || i%12 == 0 {
+		if !spared(i) {
 			some = append(some, one)
 		}
 	}

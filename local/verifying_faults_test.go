@@ -141,7 +141,7 @@ func TestRestoreTestOfABadSetNeverPasses(t *testing.T) { neverPasses(t, here, st
 
 func neverPasses(t *testing.T, in inCloud, theirs *strings.Replacer) {
 	t.Helper()
-	for _, f := range []string{"verify-recover:crash-after", "verify-recover:fail", "verify-clean:hang", "verify-report:crash-after", "verify-report/CreateTags:lost-reply", "verify-recover/SendCommand:duplicate"} {
+	for _, f := range thinned([]string{"verify-recover:crash-after", "verify-recover:fail", "verify-clean:hang", "verify-report:crash-after", "verify-report/CreateTags:lost-reply", "verify-recover/SendCommand:duplicate"}) {
 		f = theirs.Replace(f)
 		t.Run(f, func(t *testing.T) {
 			t.Parallel()
@@ -179,7 +179,11 @@ func stoppedAtAnyMoment(t *testing.T, in inCloud, latency map[string]time.Durati
 		w.tests(theTest, w.asked())
 		took = time.Since(began)
 	})
-	for at := 250 * time.Millisecond; at < took; at += 1500 * time.Millisecond {
+	step := 1500 * time.Millisecond
+	if testing.Short() {
+		step *= 6
+	}
+	for at := 250 * time.Millisecond; at < took; at += step {
 		t.Run(at.String(), func(t *testing.T) {
 			t.Parallel()
 			in(t, slow, func(w testingWorld) {
