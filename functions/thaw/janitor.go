@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/events"
@@ -81,13 +82,16 @@ func unsure(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input, 
 	return errors.Join(err, conclude(ctx, c, metrics, in, err))
 }
 
+// broke begins the reason of every set that the janitor has labelled.
+const broke = "the execution ended as "
+
 // conclude does for a run that broke off what its tag step would have done: it
 // labels what snapshots there are as judged by nobody, and tells how the run
 // ended, and that a person must look if trouble tells why the instance was not,
 // or not wholly, let go. All of it may be done again.
 func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input, trouble error) error {
 	plan := in.Plan
-	code, reason := fault.Internal, "the execution ended as "+in.Ended.Status+" before its verdict; "
+	code, reason := fault.Internal, broke+in.Ended.Status+" before its verdict; "
 	next := "Look at the execution's history for why it broke off, and delete its snapshots."
 	alarm := false
 	switch cause := fault.CodeOf(trouble); {
@@ -120,7 +124,11 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 	}
 	unjudged := slices.DeleteFunc(slices.Clone(found), func(s cloud.TaggedSnapshot) bool { return s.Tags[cloud.TagConsistency] != "" })
 	ids := cloud.IDs(unjudged)
-	if len(found) > 0 && len(ids) == 0 { // its tag step had come so far, and goes on by itself; but nobody learns whether that gets to tell
+	if len(found) > 0 && len(ids) == 0 {
+		if strings.HasPrefix(found[0].Tags[cloud.TagReason], broke) {
+			return nil // an attempt before this one has told it
+		}
+		// Its tag step had come so far, and goes on by itself; but nobody learns whether that gets to tell.
 		ids = judged(found, alarm, &outcome)
 	} else if len(ids) > 0 {
 		if err := c.TagSnapshots(ctx, ids, map[string]string{

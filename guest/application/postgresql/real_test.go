@@ -161,8 +161,10 @@ func TestRealLost(t *testing.T) {
 		"terminated": func(t *testing.T, s *server.Server, h application.Held) {
 			must(t, s.Exec(t.Context(), fmt.Sprintf("SELECT pg_terminate_backend(%d)", PID(h.SessionID))))
 		},
-		"crashed": func(t *testing.T, _ *server.Server, h application.Held) {
+		"crashed": func(t *testing.T, s *server.Server, h application.Held) {
+			noticed := bystander(t, s)
 			must(t, syscall.Kill(PID(h.SessionID), syscall.SIGKILL))
+			<-noticed
 		},
 		"restarted": func(t *testing.T, s *server.Server, _ application.Held) {
 			must(t, s.Stop(t.Context()))
@@ -187,6 +189,26 @@ func TestRealLost(t *testing.T) {
 			}
 		}
 	})
+}
+
+// bystander is another session, which ends when the server has noticed that one
+// of its processes crashed, and ends all: until then it answers as before.
+func bystander(t *testing.T, s *server.Server) (ended chan struct{}) {
+	t.Helper()
+	ended = make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.Exec(t.Context(), "SELECT pg_sleep(60)")
+	}()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		rows, err := s.Query(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'")
+		if err == nil && fmt.Sprint(rows) == "[[1]]" {
+			return ended
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no other session: %v, %v", rows, err)
+		}
+	}
 }
 
 // awake waits for a server that recovers.
