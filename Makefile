@@ -6,7 +6,12 @@ LAMBDA  := -tags lambda.norpc $(STRIP)
 SHARDS  ?= $(shell nproc)
 export CGO_ENABLED ?= 0
 
-.PHONY: help run test check build simulation simulation-test simulate mutants dist package package-aliyun synth deploy lint-infra soak bench deps clean
+# The longest of the real runs, each of which others resemble.
+LENGTHY := TestRealWindowIsCallAndCommand|TestRealRestoreTest$$/postgresql|TestRealRestoreTestAbroad/mariadb|TestRealRestoreThatComesToLife/aliyun
+LENGTHY := $(LENGTHY)|TestRealRestore/(aliyun_mariadb|aws_postgresql)|TestRealServers/(less_will_not|rewrite|redis,_(its|the)|postgresql,_checkpoint)
+LENGTHY := $(LENGTHY)|TestRealMariaDB/(will_do|stages|helper)|TestRealAlibaba/(xfs|somebody)|TestReal$$/runs/nothing
+
+.PHONY: help run test thorough check build simulation simulation-test simulate mutants dist package package-aliyun synth deploy lint-infra soak bench deps clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,8 +21,11 @@ run: deps build ## Take, restore and check a snapshot on this machine.
 
 test: deps check lint-infra simulation-test ## Vet, lint and run every test, the real ones on loop devices included.
 	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname -- -race -short -vet=off -timeout 12m $$($(GO) list ./... | grep -v /infra/)
-	$(GO) tool gotestsum --format pkgname -- -vet=off -timeout 12m ./local ./functions/prune ./functions/curate
+	$(GO) tool gotestsum --format pkgname -- -vet=off -timeout 12m -skip '$(LENGTHY)' ./local ./functions/prune ./functions/curate
 	$(GO) tool gotestsum --format pkgname -- -vet=off ./infra/...
+
+thorough: deps ## Run what `make test` leaves out: the longest of the real runs.
+	$(GO) tool gotestsum --format testname -- -timeout 30m -run '$(LENGTHY)' ./local
 
 check:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt would change these'; exit 1; }
