@@ -14,7 +14,8 @@ import (
 const Settle = 8 * time.Second
 
 // Find looks for a run's set until it is seen whole or wait has passed; none is
-// not an error, and a list may show a part before the rest. An answer that fails is asked for again as long as there is time.
+// not an error, and a list may show a part before the rest. An answer that fails
+// is asked for again as long as there is time.
 func Find(ctx context.Context, disks Disks, runID string, wait time.Duration) ([]TaggedSnapshot, error) {
 	give := time.Now().Add(wait)
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
