@@ -34,28 +34,31 @@ func (s *session) thaw(req protocol.Request) error {
 // expire ends the session unasked, and keeps trying.
 func (s *session) expire(reason string) {
 	s.stop(errEnding)
-	for try := 0; try < expireTries; try++ {
-		s.enter(context.Background())
-		if s.phase() == protocol.Released {
-			s.leave()
-			return
-		}
-		s.note(func(e *protocol.Evidence) {
-			if try == 0 {
-				e.AutoThawed = true
-			}
-		})
-		if try == 0 {
-			s.lose("helper", "the session ended unasked: "+reason, s.host.Stamp())
-		}
-		err := s.end(reason, "")
-		s.leave()
-		if fault.CodeOf(err) != fault.ThawFailed {
-			s.finish()
+	for try := range expireTries {
+		if s.expired(reason, try == 0) {
 			return
 		}
 		time.Sleep(thawBudget)
 	}
+}
+
+// expired reports that the session has ended. The turn is left even by a
+// goroutine that ends inside it: others wait for that.
+func (s *session) expired(reason string, first bool) bool {
+	s.enter(context.Background())
+	defer s.leave()
+	if s.phase() == protocol.Released {
+		return true
+	}
+	if first {
+		s.note(func(e *protocol.Evidence) { e.AutoThawed = true })
+		s.lose("helper", "the session ended unasked: "+reason, s.host.Stamp())
+	}
+	if fault.CodeOf(s.end(reason, "")) == fault.ThawFailed {
+		return false
+	}
+	s.finish()
+	return true
 }
 
 // breakOff ends the hold but not the session: the application is let go by the

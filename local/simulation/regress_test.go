@@ -13,6 +13,7 @@ var found = []struct {
 	setup Setup
 	plan  []string
 	slow  time.Duration
+	hit   []Strike
 }{
 	{
 		name:  "the end of a run whose janitor reaches nobody is told",
@@ -122,13 +123,25 @@ var found = []struct {
 		setup: Setup{},
 		plan:  []string{"snapshot:crash-after", "snapshot/DescribeSnapshots:wrong-data"},
 	},
+	{
+		name:  "what the provider's tool makes after a long query is labelled though nobody could look after it",
+		setup: Setup{Cloud: Alibaba, Plugin: true, Deadline: 15},
+		plan:  []string{"precheck:long-query", "watch-plugin/DescribeInvocationResults:deny"},
+	},
+	{
+		name:  "a keeper that is killed while it ends a session leaves nothing waiting",
+		setup: Setup{Deadline: 20, Dirty: 64 << 20, Returns: true},
+		plan:  []string{"freeze/flush:time-out@3", "thaw/survey:stall"},
+		slow:  20 * time.Minute,
+		hit:   []Strike{{44625 * time.Millisecond, fault.KillHelper}},
+	},
 }
 
 func TestFound(t *testing.T) {
 	s := site(t)
 	for i, f := range found {
 		t.Run(f.name, func(t *testing.T) {
-			schedule := Schedule{Seed: uint64(i + 1), Setup: f.setup, Slowness: f.slow}
+			schedule := Schedule{Seed: uint64(i + 1), Setup: f.setup, Slowness: f.slow, Strikes: f.hit}
 			for _, text := range f.plan {
 				p, err := fault.Parse(text)
 				if err != nil {

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -19,9 +20,18 @@ func site(t *testing.T) *Site {
 	return s
 }
 
-// live lives through one schedule in a bubble of its own.
+// live lives through one schedule in a bubble of its own. A world in which
+// something waits for ever is a violation, and no end of the others.
 func live(t *testing.T, s *Site, schedule Schedule, tell bool) (h *History) {
 	t.Helper()
+	defer func() {
+		if p := recover(); p != nil {
+			h = &History{Schedule: schedule, Violations: []string{fmt.Sprint(p)}}
+			if tell {
+				h.Timeline = strings.Split(string(debug.Stack()), "\n")
+			}
+		}
+	}()
 	synctest.Test(t, func(t *testing.T) {
 		cryptotest.SetGlobalRandom(t, schedule.Seed)
 		var err error
