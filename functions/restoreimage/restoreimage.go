@@ -34,11 +34,7 @@ const limit = 30 * time.Minute
 // the image's name or by the token of its request. Codes: RestoreRefused,
 // RestoreTimedOut, SetNotRestorable.
 func Do(ctx context.Context, c cloud.Restorer, in Input) (*restore.Progress, error) {
-	maker, known := c.(cloud.Imager)
-	if !known {
-		return nil, fault.Input("plan.mode", "there are no images on this cloud yet")
-	}
-	m := making{c: c, maker: maker, plan: in.Plan}
+	m := making{c: c, plan: in.Plan}
 	return restore.Look(ctx, in.Before, limit, func() (*restore.Progress, error) {
 		m.p = &restore.Progress{State: restore.Done}
 		return m.p, m.look(ctx)
@@ -46,10 +42,9 @@ func Do(ctx context.Context, c cloud.Restorer, in Input) (*restore.Progress, err
 }
 
 type making struct {
-	c     cloud.Restorer
-	maker cloud.Imager
-	plan  restore.Plan
-	p     *restore.Progress
+	c    cloud.Restorer
+	plan restore.Plan
+	p    *restore.Progress
 }
 
 // wait says what is waited for.
@@ -71,7 +66,7 @@ func (m *making) look(ctx context.Context) error {
 
 // image registers it unless it is there.
 func (m *making) image(ctx context.Context) (id string, err error) {
-	found, err := m.maker.Images(ctx, cloud.TagRestore, m.plan.RestoreID)
+	found, err := m.c.Images(ctx, cloud.TagRestore, m.plan.RestoreID)
 	if err != nil {
 		return "", err
 	}
@@ -79,7 +74,7 @@ func (m *making) image(ctx context.Context) (id string, err error) {
 		if err := m.whole(ctx); err != nil {
 			return "", err
 		}
-		if id, err = m.maker.Register(ctx, m.plan.Registration()); err != nil {
+		if id, err = m.c.Register(ctx, m.plan.Registration()); err != nil {
 			return "", err
 		}
 		found = []cloud.Image{{ID: id, State: cloud.ImageMaking}}
@@ -120,12 +115,12 @@ func (m *making) whole(ctx context.Context) error {
 // instance launches it unless it is there. One that ends before it runs, as for
 // a key that may not be used, ends by itself.
 func (m *making) instance(ctx context.Context, image string) error {
-	found, err := m.maker.Launched(ctx, cloud.TagRestore, m.plan.RestoreID)
+	found, err := m.c.Launched(ctx, cloud.TagRestore, m.plan.RestoreID)
 	if err != nil {
 		return err
 	}
 	if len(found) == 0 {
-		id, err := m.maker.Launch(ctx, m.plan.Launching(image))
+		id, err := m.c.Launch(ctx, m.plan.Launching(image))
 		if err != nil {
 			return err
 		}

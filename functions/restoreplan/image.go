@@ -1,6 +1,7 @@
 package restoreplan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -14,10 +15,6 @@ import (
 // image plans one of the whole set. Nothing is asked of the instance that it is
 // of but what it is, and that can be said by a person if it is gone.
 func (p *planner) image(ctx context.Context, set []cloud.Source, of string) error {
-	maker, known := p.c.(cloud.Imager)
-	if !known {
-		return fault.Input("request.mode", "there are no images on this cloud yet")
-	}
 	said := restore.Image{}
 	if p.in.Image != nil {
 		said = *p.in.Image
@@ -26,7 +23,7 @@ func (p *planner) image(ctx context.Context, set []cloud.Source, of string) erro
 	if said.Name == "" {
 		p.plan.Image.Name = "quiesce-" + p.plan.RestoreID
 	}
-	root, err := p.model(ctx, maker, said, of)
+	root, err := p.model(ctx, said, of)
 	if err != nil {
 		return err
 	}
@@ -35,7 +32,7 @@ func (p *planner) image(ctx context.Context, set []cloud.Source, of string) erro
 	}
 	if p.in.Launch != nil {
 		p.plan.Launch = p.in.Launch
-		if p.plan.Zone, err = maker.Fits(ctx, p.plan.Launching(""), p.plan.Image.Model); err != nil {
+		if p.plan.Zone, err = p.c.Fits(ctx, p.plan.Launching(""), p.plan.Image.Model); err != nil {
 			return err
 		}
 	}
@@ -43,12 +40,12 @@ func (p *planner) image(ctx context.Context, set []cloud.Source, of string) erro
 	if err := p.may(ctx); err != nil {
 		return err
 	}
-	return maker.MayRegister(ctx, p.plan.Registration())
+	return p.c.MayRegister(ctx, p.plan.Registration())
 }
 
 // model takes what the machine was from the instance, and only if that is gone
 // from the request. It returns the volume of the boot disk.
-func (p *planner) model(ctx context.Context, maker cloud.Imager, said restore.Image, of string) (root string, err error) {
+func (p *planner) model(ctx context.Context, said restore.Image, of string) (root string, err error) {
 	host, err := p.c.Host(ctx, of)
 	if err == nil && (host.State == "" || len(host.Disks) == 0) {
 		err = fault.New(fault.InstanceNotFound, "%s is terminated", of)
@@ -62,7 +59,7 @@ func (p *planner) model(ctx context.Context, maker cloud.Imager, said restore.Im
 		return "", fault.Input("request.image", "wants nothing but a name: %s exists, and says itself what it is", of)
 	}
 	p.host, p.plan.Target = host, host.Target
-	if p.plan.Image.Model, err = maker.Model(ctx, of); err != nil {
+	if p.plan.Image.Model, err = p.c.Model(ctx, of); err != nil {
 		return "", err
 	}
 	if m := p.plan.Image.Model; strings.HasPrefix(m.BootMode, "uefi") || m.TPM != "" {
@@ -84,14 +81,16 @@ func (p *planner) model(ctx context.Context, maker cloud.Imager, said restore.Im
 
 // gone wants what only a person can know by now.
 func (p *planner) gone(said restore.Image, of string) (root string, err error) {
-	for _, want := range []struct{ field, said string }{{"root", said.Root}, {"rootDevice", said.RootDevice}, {"architecture", said.Architecture}} {
+	host, model := p.c.Bare()
+	model.Architecture, model.BootMode, model.Root = said.Architecture, said.BootMode, cmp.Or(said.RootDevice, model.Root)
+	for _, want := range []struct{ field, said string }{{"root", said.Root}, {"rootDevice", model.Root}, {"architecture", said.Architecture}} {
 		if want.said == "" {
 			return "", fault.Input("request.image."+want.field, "is missing: %s is gone, and nothing else says it", of)
 		}
 	}
+	p.host, p.plan.Target, p.plan.Image.Model = host, host.Target, model
 	p.plan.Target.InstanceID = of
-	p.plan.Image.Model = cloud.Model{Architecture: said.Architecture, BootMode: said.BootMode, Virtualization: "hvm", ENA: true, Root: said.RootDevice}
-	p.plan.Warnings = append(p.plan.Warnings, of+" is gone: what the image says of the machine is what you said, with ENA and hardware virtualization")
+	p.plan.Warnings = append(p.plan.Warnings, of+" is gone: what the image says of the machine is what you said, and what every current machine has")
 	return said.Root, nil
 }
 
@@ -116,7 +115,7 @@ func (p *planner) mapping(set []cloud.Source, root string) error {
 		return err
 	}
 	for _, s := range set {
-		d := restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: names[s.VolumeID], SizeGiB: s.SizeGiB, Kind: "gp3", Key: s.Key, Ends: s.VolumeID == root}
+		d := restore.Disk{Snapshot: s.ID, Origin: s.VolumeID, Device: names[s.VolumeID], SizeGiB: s.SizeGiB, Kind: p.host.Usual, Key: s.Key, Ends: s.VolumeID == root}
 		if old := p.original(s.VolumeID); old != nil {
 			d.Kind, d.IOPS, d.Throughput, d.Ends = old.Kind, old.IOPS, old.Throughput, old.Ends
 			d.SizeGiB = max(d.SizeGiB, old.SizeGiB)

@@ -59,19 +59,6 @@ func (p *planner) original(id string) (found *cloud.Disk) {
 	return found
 }
 
-// names are those that the provider recommends for data disks; of an instance
-// that is gone, and of which an image is made, those of AWS.
-func (p *planner) names() []string {
-	if len(p.host.Names) > 0 {
-		return p.host.Names
-	}
-	var list []string
-	for _, letter := range "fghijklmnop" {
-		list = append(list, "/dev/sd"+string(letter))
-	}
-	return list
-}
-
 // beside gives each new disk a name that is free.
 func (p *planner) beside(set []cloud.Source) error {
 	taken := map[string]string{}
@@ -93,7 +80,7 @@ func (p *planner) beside(set []cloud.Source) error {
 // choose gives every disk of the set that has no name yet the one that was asked
 // for, or one that is free.
 func (p *planner) choose(set []cloud.Source, names, taken map[string]string) error {
-	free, origins := p.names(), map[string]bool{}
+	free, origins := p.host.Names, map[string]bool{}
 	for _, s := range set {
 		origins[s.VolumeID] = true
 	}

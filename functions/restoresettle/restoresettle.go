@@ -113,20 +113,18 @@ func cleanup(ctx context.Context, r cloud.Restorer, plan restore.Plan) (*restore
 	if len(p.Disks) > 0 {
 		p.State, p.Detail = restore.Pending, p.Disks[0].ID+" is being taken away"
 	}
-	if maker, known := r.(cloud.Imager); known {
-		for _, i := range marks.Images {
-			if err := maker.Deregister(ctx, i.ID); err != nil {
-				return nil, err
-			}
+	for _, i := range marks.Images {
+		if err := r.Deregister(ctx, i.ID); err != nil {
+			return nil, err
 		}
-		for _, h := range marks.Instances {
-			if err := maker.Terminate(ctx, h.ID); err != nil {
-				return nil, err
-			}
+	}
+	for _, h := range marks.Instances {
+		if err := r.Terminate(ctx, h.ID); err != nil {
+			return nil, err
 		}
-		if len(marks.Instances) > 0 {
-			return p, nil // its disks go with it, or come off by themselves
-		}
+	}
+	if len(marks.Instances) > 0 {
+		return p, nil // its disks go with it, or come off by themselves
 	}
 	for _, d := range marks.Made {
 		switch d.State {
@@ -151,10 +149,6 @@ func cleanup(ctx context.Context, r cloud.Restorer, plan restore.Plan) (*restore
 // keep takes the mark off the image and the instance of a restore, so that no
 // cleanup finds them.
 func keep(ctx context.Context, r cloud.Restorer, restoreID string) error {
-	maker, known := r.(cloud.Imager)
-	if !known {
-		return nil
-	}
 	marks, err := restore.Marked(ctx, r, restoreID)
 	if err != nil {
 		return err
@@ -165,5 +159,5 @@ func keep(ctx context.Context, r cloud.Restorer, restoreID string) error {
 			ids = append(ids, m.ID)
 		}
 	}
-	return maker.Unmark(ctx, ids, []string{cloud.TagRestore})
+	return r.Unmark(ctx, ids, []string{cloud.TagRestore})
 }

@@ -104,7 +104,10 @@ locals {
       marked   = {}
     }
     restore-plan = {
-      reads    = concat(local.look, ["ecs:DescribeInstanceTypes", "ecs:DescribeCloudAssistantStatus"], local.measure)
+      reads = concat(
+        local.look, ["ecs:DescribeInstanceTypes", "ecs:DescribeCloudAssistantStatus", "ecs:DescribeImages", "ecs:DescribeSecurityGroups", "vpc:DescribeVSwitches"],
+        local.measure,
+      )
       commands = []
       writes   = []
       objects  = { "oss:GetObject" = "helper/*" }
@@ -119,11 +122,10 @@ locals {
       hosts    = []
       marked   = {}
     }
-    # There are no images of sets here yet: it refuses, and calls nobody.
     restore-image = {
-      reads    = local.measure
+      reads    = concat(local.look, ["ecs:DescribeImages"], local.measure)
       commands = []
-      writes   = []
+      writes   = ["ecs:CreateImage", "ecs:RunInstances", "ecs:TagResources"]
       objects  = {}
       hosts    = []
       marked   = {}
@@ -153,15 +155,18 @@ locals {
       marked   = {}
     }
     restore-settle = {
-      reads    = concat(["ecs:DescribeDisks", "ecs:DescribeSnapshotGroups", "ecs:DescribeSnapshots"], local.measure)
+      reads    = concat(local.look, ["ecs:DescribeImages"], local.measure)
       commands = []
       writes   = ["ecs:UntagResources"]
       objects  = {}
       hosts    = ["ecs:DetachDisk"]
-      marked   = { "ecs:DeleteDisk" = "quiesce:restore", "ecs:DeleteSnapshotGroup" = "quiesce:restore" }
+      marked = {
+        "ecs:DeleteDisk"  = "quiesce:restore", "ecs:DeleteSnapshotGroup" = "quiesce:restore"
+        "ecs:DeleteImage" = "quiesce:restore", "ecs:DeleteInstance" = "quiesce:restore"
+      }
     }
     restore-report = {
-      reads    = concat(local.look, local.publish, local.measure)
+      reads    = concat(local.look, ["ecs:DescribeImages"], local.publish, local.measure)
       commands = []
       writes   = []
       objects  = {}
@@ -256,6 +261,25 @@ resource "alicloud_ram_policy" "function" {
         Action   = each.value.writes
         Resource = [for kind in ["instance", "disk", "snapshot", "snapshotgroup"] : "acs:ecs:${var.region}:${local.account}:${kind}/*"]
       }],
+      # What an image is made of, and what an instance of it is started with.
+      !contains(each.value.writes, "ecs:RunInstances") ? [] : [{
+        Effect = "Allow"
+        Action = ["ecs:CreateImage", "ecs:RunInstances", "ecs:TagResources"]
+        Resource = concat(
+          [for kind in ["image", "securitygroup", "keypair"] : "acs:ecs:${var.region}:${local.account}:${kind}/*"],
+          ["acs:vpc:${var.region}:${local.account}:vswitch/*"],
+        )
+      }],
+      !contains(each.value.writes, "ecs:RunInstances") || length(var.restore_roles) == 0 ? [] : [{
+        Effect   = "Allow"
+        Action   = ["ram:PassRole"]
+        Resource = [for name in var.restore_roles : "acs:ram::${local.account}:role/${name}"]
+      }],
+      !contains(each.value.writes, "ecs:UntagResources") ? [] : [{
+        Effect   = "Allow"
+        Action   = ["ecs:UntagResources"]
+        Resource = "acs:ecs:${var.region}:${local.account}:image/*"
+      }],
       length(each.value.commands) == 0 ? [] : [
         {
           Effect    = "Allow"
@@ -277,7 +301,7 @@ resource "alicloud_ram_policy" "function" {
       [for action, mark in each.value.marked : {
         Effect    = "Allow"
         Action    = [action]
-        Resource  = [for kind in ["disk", "snapshot", "snapshotgroup"] : "acs:ecs:${var.region}:${local.account}:${kind}/*"]
+        Resource  = [for kind in ["disk", "snapshot", "snapshotgroup", "image", "instance"] : "acs:ecs:${var.region}:${local.account}:${kind}/*"]
         Condition = { StringLike = { "acs:ResourceTag/${mark}" = "*" } }
       }],
       [for action, prefix in each.value.objects : {

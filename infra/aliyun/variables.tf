@@ -74,6 +74,12 @@ variable "restore_tests" {
   }
 }
 
+variable "restore_roles" {
+  description = "Names of the RAM roles that an instance of a restored image may have; empty: none."
+  type        = list(string)
+  default     = []
+}
+
 variable "log_days" {
   description = "How long the functions' log is kept."
   type        = number

@@ -2,11 +2,15 @@ package cloud
 
 import "context"
 
-// Imager makes machine images of sets, and instances of images. It is apart from
-// Restorer: one that has no images has none of it. Whatever changes something is
-// asked for again freely: a repetition does nothing more. Codes of all:
+// Imager makes machine images of sets, and instances of images. Whatever changes
+// something is asked for again freely: a repetition does nothing more. Codes of all:
 // AccessDenied, Throttled, Unavailable, RestoreRefused.
 type Imager interface {
+	// Bare is what is known of every machine, for one that nobody can be asked
+	// about any more: the names and the kind of its disks, and what its image
+	// says besides what a person must say.
+	Bare() (Host, Model)
+
 	// Model tells what an image must say for what ran on the instance to boot
 	// from it. Codes: InstanceNotFound.
 	Model(ctx context.Context, instance string) (Model, error)
@@ -46,8 +50,9 @@ type Imager interface {
 	Unmark(ctx context.Context, ids []string, keys []string) error
 }
 
-// Model is what an image says of the machine that it is for, in the provider's
-// words. Empty: the provider's default.
+// Model is what an image says of the machine that it is for; architecture and
+// boot mode in the words of a request, the rest in the provider's. Empty: the
+// provider's default.
 type Model struct {
 	Architecture   string `json:"architecture"`
 	BootMode       string `json:"bootMode,omitempty"`
@@ -107,8 +112,10 @@ type LaunchSpec struct {
 	Type    string
 	Subnet  string
 	Groups  []string
-	Profile string // the instance's own rights, by name; empty: none
-	Key     string // by which people log in; empty: none
-	Token   string // names the request: at most 64 characters
+	Profile string      // the instance's own rights, by name; empty: none
+	Key     string      // by which people log in; empty: none
+	Token   string      // names the request: at most 64 characters
+	Root    string      // the boot disk's device name
+	Disks   []ImageDisk // as the image has them: not every provider's image says all of it
 	Tags    map[string]string
 }

@@ -12,6 +12,8 @@ import (
 // changes something is asked for again freely: a repetition does nothing more.
 // Codes of all: AccessDenied, Throttled, Unavailable.
 type Restorer interface {
+	Imager
+
 	// Host describes an instance and the disks attached to it. Codes:
 	// InstanceNotFound.
 	Host(ctx context.Context, id string) (Host, error)

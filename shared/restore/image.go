@@ -42,8 +42,8 @@ type PlannedImage struct {
 var (
 	imageName = regexp.MustCompile(`^[A-Za-z0-9()\[\] ./'@_-]{3,128}$`)
 	typeName  = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
-	subnetID  = regexp.MustCompile(`^subnet-[0-9a-f]{8,17}$`)
-	groupID   = regexp.MustCompile(`^sg-[0-9a-f]{8,17}$`)
+	subnetID  = regexp.MustCompile(`^(subnet-[0-9a-f]{8,17}|vsw-[0-9a-z]{8,30})$`)
+	groupID   = regexp.MustCompile(`^sg-[0-9a-z]{8,30}$`)
 )
 
 // checkImage refuses what cannot be read as a request for an image.
@@ -79,9 +79,9 @@ func (r Request) checkImage() error {
 func (l Launch) check(optIn string) error {
 	switch {
 	case !typeName.MatchString(l.Type):
-		return fault.Input("request.launch.type", "wants an instance type such as m7i.large, got %q", l.Type)
+		return fault.Input("request.launch.type", "wants an instance type such as m7i.large or ecs.g8i.large, got %q", l.Type)
 	case !subnetID.MatchString(l.Subnet):
-		return fault.Input("request.launch.subnet", "wants a subnet's id, got %q", l.Subnet)
+		return fault.Input("request.launch.subnet", "wants the id of a subnet or a vSwitch, got %q", l.Subnet)
 	case len(l.Tags) > 40:
 		return fault.Input("request.launch.tags", "wants at most 40, got %d", len(l.Tags))
 	}
@@ -116,12 +116,18 @@ func (p Plan) Registration() cloud.ImageSpec {
 	spec := cloud.ImageSpec{
 		Name: p.Image.Name, Description: "Set of " + p.SetID + ", " + p.Proved + "-consistent", Model: p.Image.Model, Tags: p.marks(),
 	}
+	spec.Disks = p.mapped()
+	return spec
+}
+
+// mapped are the disks as the image and each instance of it have them.
+func (p Plan) mapped() (all []cloud.ImageDisk) {
 	for _, d := range p.Disks {
-		spec.Disks = append(spec.Disks, cloud.ImageDisk{
+		all = append(all, cloud.ImageDisk{
 			Device: d.Device, Snapshot: d.Snapshot, Kind: d.Kind, SizeGiB: d.SizeGiB, IOPS: d.IOPS, Throughput: d.Throughput, Ends: d.Ends,
 		})
 	}
-	return spec
+	return all
 }
 
 // Launching is the request for the instance of an image.
@@ -129,7 +135,7 @@ func (p Plan) Launching(image string) cloud.LaunchSpec {
 	l := p.Launch
 	spec := cloud.LaunchSpec{
 		Image: image, Type: l.Type, Subnet: l.Subnet, Groups: l.Groups, Profile: l.Profile, Key: l.Key,
-		Token: Token(p.RestoreID, "launch"), Tags: p.marks(),
+		Token: Token(p.RestoreID, "launch"), Root: p.Image.Model.Root, Disks: p.mapped(), Tags: p.marks(),
 	}
 	spec.Tags["Name"] = "restored from " + p.SetID
 	for k, v := range l.Tags {

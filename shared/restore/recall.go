@@ -31,13 +31,11 @@ func (m Marks) All() []Made {
 
 // Marked finds what carries a restore's mark now.
 func Marked(ctx context.Context, r cloud.Restorer, id string) (m Marks, err error) {
-	if maker, known := r.(cloud.Imager); known {
-		if m.Images, err = maker.Images(ctx, cloud.TagRestore, id); err != nil {
-			return m, err
-		}
-		if m.Instances, err = maker.Launched(ctx, cloud.TagRestore, id); err != nil {
-			return m, err
-		}
+	if m.Images, err = r.Images(ctx, cloud.TagRestore, id); err != nil {
+		return m, err
+	}
+	if m.Instances, err = r.Launched(ctx, cloud.TagRestore, id); err != nil {
+		return m, err
 	}
 	// The disks last: those of an instance that has ended by now are free.
 	if m.Made, err = r.Marked(ctx, cloud.TagRestore, id); err != nil {

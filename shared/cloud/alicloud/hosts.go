@@ -23,6 +23,7 @@ const groupTag = "acs:autoscaling:scalingGroupId"
 
 // hostStates translates; what is absent no restore can work with.
 var hostStates = map[string]cloud.HostState{
+	"Pending":  cloud.HostStarting,
 	"Starting": cloud.HostStarting,
 	running:    cloud.HostRunning,
 	"Stopping": cloud.HostStopping,
@@ -174,14 +175,18 @@ func (p *Provider) MarkDisks(ctx context.Context, ids []string, tags map[string]
 
 // UnmarkDisks takes the tags off whatever they say.
 func (p *Provider) UnmarkDisks(ctx context.Context, ids []string, keys []string) error {
+	return p.untag(ctx, "disk", ids, keys)
+}
+
+func (p *Provider) untag(ctx context.Context, kind string, ids, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
 	for some := range slices.Chunk(ids, perTagging) {
 		request, response := ecs.CreateUntagResourcesRequest(), ecs.CreateUntagResourcesResponse()
-		request.ResourceType, request.ResourceId, request.TagKey = "disk", &some, &keys
+		request.ResourceType, request.ResourceId, request.TagKey = kind, &some, &keys
 		if err := p.call(ctx, "ecs", request, response); err != nil {
-			return aboutDisk(err, "unmark %d disks", len(ids))
+			return aboutDisk(err, "unmark %d resources of the kind %s", len(ids), kind)
 		}
 	}
 	return nil

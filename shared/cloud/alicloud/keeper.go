@@ -171,20 +171,11 @@ func (p *Provider) locks(ctx context.Context, ids []string) (held []string, err 
 const imageStates = "Creating,Waiting,Available,UnAvailable,CreateFailed,Deprecated"
 
 func (p *Provider) images(ctx context.Context, snapshot string) (held []string, err error) {
-	for page := 1; ; page++ {
-		request, response := ecs.CreateDescribeImagesRequest(), ecs.CreateDescribeImagesResponse()
-		request.SnapshotId, request.ImageOwnerAlias, request.Status = snapshot, "self", imageStates
-		request.PageNumber, request.PageSize = requests.NewInteger(page), requests.NewInteger(perPage)
-		if err := p.call(ctx, "ecs", request, response); err != nil {
-			return nil, err
-		}
-		for _, i := range response.Images.Image {
-			held = append(held, "used by the image "+i.ImageId)
-		}
-		if len(response.Images.Image) < perPage {
-			return held, nil
-		}
+	found, err := p.imagesBy(ctx, func(r *ecs.DescribeImagesRequest) { r.SnapshotId, r.ImageOwnerAlias = snapshot, "self" })
+	for _, i := range found {
+		held = append(held, "used by the image "+i.ImageId)
 	}
+	return held, err
 }
 
 // shares asks the service by which accounts share: ECS itself does not tell.

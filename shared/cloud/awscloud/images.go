@@ -12,12 +12,17 @@ import (
 
 	"github.com/quiesce/quiesce/shared/cloud"
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/run"
 )
-
-var _ cloud.Imager = (*Provider)(nil)
 
 // EC2's code for an image's name that is taken.
 const nameTaken = "InvalidAMIName.Duplicate"
+
+// Bare is what every instance of a current type has.
+func (p *Provider) Bare() (cloud.Host, cloud.Model) {
+	h := cloud.Host{Target: run.Target{Provider: run.AWS, Region: p.region}, Names: attachments(), Usual: string(usualKind)}
+	return h, cloud.Model{Virtualization: "hvm", ENA: true}
+}
 
 // Model takes from the instance what it runs by, and from its image, if that is
 // there still, what an instance does not say.
