@@ -35,6 +35,7 @@ import (
 const (
 	flowName       = "quiesce-snapshot"
 	janitorName    = "quiesce-janitor"
+	restoreJanitor = "quiesce-restore-janitor"
 	aliyunInstance = "i-bp1234567890abcdef00"
 	systemDisk     = "d-bp10000000000000root"
 	systemDevice   = "/dev/xvda"
@@ -128,7 +129,7 @@ func (a *alibaba) deploy(ctx context.Context, s stage, b binaries) error {
 			},
 			Functions: map[string]runtimeapi.Function{name: {Timeout: functions.Timeouts[name], Environment: []string{
 				"QUIESCE_STEP=" + name, "QUIESCE_ENDPOINT=" + a.endpoint, "QUIESCE_BUS=" + busName, "QUIESCE_ASSET_BUCKET=" + bucket,
-				"QUIESCE_FLOW=" + flowName, "QUIESCE_JANITOR=" + janitorName,
+				"QUIESCE_FLOW=" + flowName, "QUIESCE_JANITOR=" + janitorName, "QUIESCE_RESTORER=" + restorerName, "QUIESCE_RESTORE_JANITOR=" + restoreJanitor,
 				"QUIESCE_HELPER_KEY_" + arch + "=" + key, "QUIESCE_HELPER_SHA256_" + arch + "=" + sum,
 				"QUIESCE_VERIFIER=" + verifierName,
 			}}},
@@ -154,7 +155,7 @@ func (a *alibaba) install(hosts runtimeapi.Invoker) error {
 			_, _ = a.engine.Stop(e.ARN, "StopExecution", "planned") // over already: nothing to stop
 		}
 	})
-	if err := errors.Join(a.deployJanitor(), a.deployRestore()); err != nil {
+	if err := errors.Join(a.deployJanitors(), a.deployRestore()); err != nil {
 		return err
 	}
 	if err := a.deployVerify(); err != nil {

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,14 +17,16 @@ const (
 	sweepEvery = time.Minute
 )
 
-// deployJanitor adds the flow that sweep starts after an execution that broke
+// deployJanitors adds the flows that sweep starts after an execution that broke
 // off.
-func (a *alibaba) deployJanitor() error {
-	m, err := workflow.JanitorFlowMachine(busName, a.cloud.FunctionARN)
-	if err != nil {
-		return fmt.Errorf("the definition of the janitor: %w", err)
+func (a *alibaba) deployJanitors() error {
+	run, err := workflow.JanitorFlowMachine(busName, a.cloud.FunctionARN)
+	restore, err2 := workflow.RestoreJanitorFlowMachine(busName, a.cloud.FunctionARN)
+	if err := errors.Join(err, err2); err != nil {
+		return fmt.Errorf("the definitions of the janitors: %w", err)
 	}
-	a.engine.Deploy(janitorName, []byte(workflow.JanitorFlow()), m, a.cloud.Tasks(a.invoker))
+	a.engine.Deploy(janitorName, []byte(workflow.JanitorFlow()), run, a.cloud.Tasks(a.invoker))
+	a.engine.Deploy(restoreJanitor, []byte(workflow.RestoreJanitorFlow()), restore, a.cloud.Tasks(a.invoker))
 	return nil
 }
 

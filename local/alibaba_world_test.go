@@ -86,7 +86,7 @@ func (w *abroad) install() {
 	for _, name := range functions.FlowNames {
 		provider := alicloud.New(w.there.cloud.Client(name), alicloud.Options{
 			AssetBucket: bucket, Bus: busName, Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper", SHA256: checksum([]byte("the helper"))}},
-			Flow: flowName, Janitor: janitorName, Verifier: verifierName,
+			Flow: flowName, Janitor: janitorName, Verifier: verifierName, Restorer: restorerName, RestoreJanitor: restoreJanitor,
 		})
 		step := functions.Table(functions.Deps{Cloud: provider, Keeper: provider, Metrics: w.there.metrics.Writer(name)})[name]
 		w.local.Handlers[name] = runtimeapi.Edge(edge.Flow(name, step, nil))

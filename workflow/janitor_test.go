@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quiesce/quiesce/shared/fault"
+	"github.com/quiesce/quiesce/shared/restore"
 	"github.com/quiesce/quiesce/shared/run"
 	"github.com/quiesce/quiesce/workflow/contract"
 	"github.com/quiesce/quiesce/workflow/flow"
@@ -26,13 +27,25 @@ type swept struct {
 	} `json:"failures"`
 }
 
-func janitorFindings(text string) (all []string) {
+// told is the document of the flow of a restore's janitor.
+type told struct {
+	Run        run.Run          `json:"run"`
+	Request    json.RawMessage  `json:"request"`
+	Ended      json.RawMessage  `json:"ended"`
+	InstanceID string           `json:"instanceId"`
+	Verdict    *restore.Verdict `json:"verdict"`
+	Failures   struct {
+		Report *run.Failure `json:"report"`
+	} `json:"failures"`
+}
+
+func janitorFindings(text string, functions []Function, document reflect.Type) (all []string) {
 	m, err := flow.Parse([]byte(text), nil)
 	if err != nil {
 		return []string{err.Error()}
 	}
-	rules := rulesOf(JanitorFunctions(), contract.Rules{
-		Integrations: []string{"acs:eventbridge:::putEvents"}, Services: flow.Services, Fatal: true, Document: reflect.TypeFor[swept](),
+	rules := rulesOf(functions, contract.Rules{
+		Integrations: []string{"acs:eventbridge:::putEvents"}, Services: flow.Services, Fatal: true, Document: document,
 	})
 	for _, f := range contract.Check(m, rules) {
 		// Nobody types what it is started with: sweep makes these three fields.
@@ -44,7 +57,8 @@ func janitorFindings(text string) (all []string) {
 }
 
 func TestTheJanitorKeepsItsContract(t *testing.T) {
-	for _, f := range janitorFindings(JanitorFlow()) {
+	of, restored := reflect.TypeFor[swept](), reflect.TypeFor[told]()
+	for _, f := range append(janitorFindings(JanitorFlow(), JanitorFunctions(), of), janitorFindings(RestoreJanitorFlow(), RestoreJanitorFunctions(), restored)...) {
 		t.Error(f)
 	}
 	for _, c := range []struct{ old, replaced, want string }{
@@ -53,7 +67,7 @@ func TestTheJanitorKeepsItsContract(t *testing.T) {
 		{"InstanceNotFound, ", "InstanceNotfound, ", `names "InstanceNotfound", which nobody returns`},
 		{"        Next: Tell\n", "        Next: Nowhere\n", "leads to no state"},
 	} {
-		if got := strings.Join(janitorFindings(strings.Replace(JanitorFlow(), c.old, c.replaced, 1)), "\n"); !strings.Contains(got, c.want) {
+		if got := strings.Join(janitorFindings(strings.Replace(JanitorFlow(), c.old, c.replaced, 1), JanitorFunctions(), of), "\n"); !strings.Contains(got, c.want) {
 			t.Errorf("%q: got\n%s\nwant %s", c.replaced, got, c.want)
 		}
 	}
@@ -105,6 +119,53 @@ func TestAJanitorsWays(t *testing.T) {
 				}
 				if thaws != c.calls || (told == 1) != (c.ends != "") {
 					t.Errorf("thaw was called %d times, want %d; told %d times", thaws, c.calls, told)
+				}
+			})
+		})
+	}
+}
+
+// A restore's janitor asks for the report until it is there, and else tells by
+// itself that nobody knows.
+func TestARestoresJanitorsWays(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		replies []reply
+		calls   int
+		ends    string // empty: well
+	}{
+		{"all is well", []reply{answers(`{"outcome":"failed-dirty"}`)}, 1, ""},
+		{"throttled, then it dies", []reply{fails(fault.Throttled), failsAs("FC.Unknown"), answers(`{"outcome":"failed-clean"}`)}, 3, ""},
+		{"it never answers", times(20, fails(fault.AccessDenied)), 11, "FailedUnreported"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, err := RestoreJanitorFlowMachine("quiesce", func(step string) string { return "acs:fc:cn-hangzhou:1234567890:functions/quiesce-" + step + "/LATEST" })
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := &world{plan: map[string][]reply{"restore-report": c.replies}}
+				got := executeAs(t.Context(), m, w, abroad{w}, `{"instanceId":"","request":{"runId":"run-0","mode":"in-place"},"ended":{"status":"Stopped"}}`)
+				name := ""
+				if got.err != nil {
+					name = got.err.Name
+				}
+				if name != c.ends || got.took > 20*time.Minute {
+					t.Errorf("ended %q after %s by %s", name, got.took, got.path())
+				}
+				reports, told := 0, 0
+				for _, call := range w.calls {
+					if call.step == "restore-report" {
+						reports++
+						if want := `{"ended":{"status":"Stopped"},"failures":{},"plan":null,"recovered":null,"request":{"mode":"in-place","runId":"run-0"},"run":{"id":"run-1","startedAt":null}}`; call.input != want {
+							t.Errorf("it was given %s, want %s", call.input, want)
+						}
+					} else if told++; !strings.Contains(call.input, `"Restore Failed"`) || !strings.Contains(call.input, `"restoreId":"run-1"`) {
+						t.Errorf("%s was given %s", call.step, call.input)
+					}
+				}
+				if reports != c.calls || (told == 1) != (c.ends != "") {
+					t.Errorf("it was called %d times, want %d; told %d times", reports, c.calls, told)
 				}
 			})
 		})

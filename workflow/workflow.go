@@ -186,11 +186,7 @@ func FlowFunctions() []Function {
 // FlowMachine parses Flow with every function's name made by arn from its step
 // name, ready to be run by the local engine.
 func FlowMachine(bus string, arn func(step string) string) (*asl.Machine, error) {
-	with := map[string]string{EventBusName: bus}
-	for _, f := range FlowFunctions() {
-		with[f.Arn] = arn(f.Step)
-	}
-	return flow.Parse([]byte(cloudflow), with)
+	return parseFlow(cloudflow, map[string]string{EventBusName: bus}, FlowFunctions(), arn)
 }
 
 //go:embed restore.flow.yaml
@@ -202,7 +198,7 @@ func RestoreFlow() string { return restorationFlow }
 
 // RestoreFlowMachine parses RestoreFlow with the names of the functions.
 func RestoreFlowMachine(arn func(step string) string) (*asl.Machine, error) {
-	return parseFlow(restorationFlow, RestoreFunctions(), arn)
+	return parseFlow(restorationFlow, map[string]string{}, RestoreFunctions(), arn)
 }
 
 //go:embed verify.flow.yaml
@@ -214,11 +210,10 @@ func VerifyFlow() string { return verificationFlow }
 
 // VerifyFlowMachine parses VerifyFlow with the names of the functions.
 func VerifyFlowMachine(arn func(step string) string) (*asl.Machine, error) {
-	return parseFlow(verificationFlow, VerifyFunctions(), arn)
+	return parseFlow(verificationFlow, map[string]string{}, VerifyFunctions(), arn)
 }
 
-func parseFlow(definition string, functions []Function, arn func(step string) string) (*asl.Machine, error) {
-	with := map[string]string{}
+func parseFlow(definition string, with map[string]string, functions []Function, arn func(step string) string) (*asl.Machine, error) {
 	for _, f := range functions {
 		with[f.Arn] = arn(f.Step)
 	}
@@ -237,11 +232,25 @@ func JanitorFunctions() []Function {
 	return slices.DeleteFunc(Functions(), func(f Function) bool { return f.Step != "thaw" })
 }
 
+//go:embed restorejanitor.flow.yaml
+var restoreJanitorFlow string
+
+// RestoreJanitorFlow returns what the function sweep starts in CloudFlow after a
+// restore that broke off.
+func RestoreJanitorFlow() string { return restoreJanitorFlow }
+
+// RestoreJanitorFunctions returns the one function that RestoreJanitorFlow calls.
+func RestoreJanitorFunctions() []Function {
+	return slices.DeleteFunc(RestoreFunctions(), func(f Function) bool { return f.Step != "restore-report" })
+}
+
+// RestoreJanitorFlowMachine parses RestoreJanitorFlow with the name of its
+// function.
+func RestoreJanitorFlowMachine(bus string, arn func(step string) string) (*asl.Machine, error) {
+	return parseFlow(restoreJanitorFlow, map[string]string{EventBusName: bus}, RestoreJanitorFunctions(), arn)
+}
+
 // JanitorFlowMachine parses JanitorFlow with the name of its function.
 func JanitorFlowMachine(bus string, arn func(step string) string) (*asl.Machine, error) {
-	with := map[string]string{EventBusName: bus}
-	for _, f := range JanitorFunctions() {
-		with[f.Arn] = arn(f.Step)
-	}
-	return flow.Parse([]byte(janitorFlow), with)
+	return parseFlow(janitorFlow, map[string]string{EventBusName: bus}, JanitorFunctions(), arn)
 }

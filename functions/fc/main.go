@@ -162,5 +162,8 @@ func options(getenv func(string) string) alicloud.Options {
 		Flow:     getenv("QUIESCE_FLOW"),
 		Janitor:  getenv("QUIESCE_JANITOR"),
 		Verifier: getenv("QUIESCE_VERIFIER"),
+
+		Restorer:       getenv("QUIESCE_RESTORER"),
+		RestoreJanitor: getenv("QUIESCE_RESTORE_JANITOR"),
 	}
 }

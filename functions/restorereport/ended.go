@@ -49,7 +49,7 @@ func recall(ctx context.Context, r cloud.Restorer, in *Input) error {
 	}
 	in.Plan = plan
 	code := fault.Internal
-	if in.Ended.Status == "TIMED_OUT" {
+	if in.Ended.Status == "TIMED_OUT" || in.Ended.Status == "TimedOut" { // of Step Functions, of CloudFlow
 		code = fault.RestoreTimedOut
 	}
 	said := in.Ended.String()

@@ -1,6 +1,7 @@
-// Package sweep starts the janitor of every run whose execution was stopped or
-// ran out of its time, on a cloud that publishes no event of either. A timer
-// starts it each minute, and what one minute leaves is the next one's.
+// Package sweep starts the janitor of every run and of every restore whose
+// execution was stopped or ran out of its time, on a cloud that publishes no
+// event of either. A timer starts it each minute, and what one minute leaves is
+// the next one's.
 package sweep
 
 import (
@@ -16,7 +17,7 @@ import (
 )
 
 // past is how long ago an execution may have begun that is still looked at: the
-// longest that a run lasts, and a day for the timer to have been out of order.
+// longest that one lasts, and a day for the timer to have been out of order.
 const past = 54 * time.Hour
 
 // spare is what one start may take. Who has less time left begins no other.
@@ -49,25 +50,36 @@ type janitor struct {
 	} `json:"ended"`
 }
 
-// Do looks and starts. Whoever broke off last comes first: the others are older
-// than every deadline on their instances. One that cannot be started keeps none
-// from being started. Codes: those of the Sweeper.
+// Do looks and starts, for runs first: an application may wait for that. What
+// goes wrong with one keeps no other from being started. Codes: those of the
+// Sweeper.
 func Do(ctx context.Context, s cloud.Sweeper, _ Input) (*Output, error) {
-	since := time.Now().Add(-past)
-	broken, err := s.Broken(ctx, since)
-	if err != nil || len(broken) == 0 {
-		return &Output{}, err
+	out, failed := &Output{}, error(nil)
+	for _, of := range []cloud.Workflow{cloud.SnapshotWorkflow, cloud.RestoreWorkflow} {
+		failed = errors.Join(failed, out.sweep(ctx, s, of))
 	}
-	swept, err := s.Swept(ctx, since)
+	return out, failed
+}
+
+// sweep does it for one workflow. Whoever broke off last comes first: the others
+// are older than every deadline on their instances.
+func (out *Output) sweep(ctx context.Context, s cloud.Sweeper, of cloud.Workflow) error {
+	since := time.Now().Add(-past)
+	broken, err := s.Broken(ctx, of, since)
+	if err != nil || len(broken) == 0 {
+		return err
+	}
+	swept, err := s.Swept(ctx, of, since)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	slices.SortFunc(broken, func(a, b cloud.Broken) int {
-		return cmp.Or(b.StoppedAt.Compare(a.StoppedAt), cmp.Compare(a.RunID, b.RunID))
+		return cmp.Or(b.StoppedAt.Compare(a.StoppedAt), cmp.Compare(a.Name, b.Name))
 	})
-	out, failed := &Output{Broken: len(broken)}, error(nil)
+	out.Broken += len(broken)
+	var failed error
 	for _, b := range broken {
-		if swept[b.RunID] {
+		if swept[b.Name] {
 			continue
 		}
 		if until, ok := ctx.Deadline(); ok && time.Until(until) < spare {
@@ -76,15 +88,15 @@ func Do(ctx context.Context, s cloud.Sweeper, _ Input) (*Output, error) {
 		}
 		input, err := inputOf(b)
 		if err == nil {
-			err = s.Sweep(ctx, b.RunID, input)
+			err = s.Sweep(ctx, of, b.Name, input)
 		}
 		if err != nil {
-			failed = errors.Join(failed, fault.Wrap(fault.CodeOf(err), err, "start the janitor of %s", b.RunID))
+			failed = errors.Join(failed, fault.Wrap(fault.CodeOf(err), err, "start the janitor of %s", b.Name))
 			continue
 		}
 		out.Started++
 	}
-	return out, failed
+	return failed
 }
 
 // inputOf is a janitor's input: the instance can be named without reading the

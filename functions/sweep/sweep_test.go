@@ -15,7 +15,8 @@ import (
 
 // account keeps what was started, and refuses as it is told to.
 type account struct {
-	broken  []cloud.Broken
+	broken  []cloud.Broken // runs
+	undone  []cloud.Broken // restores
 	swept   map[string]bool
 	since   []time.Time
 	started []string
@@ -26,27 +27,33 @@ type account struct {
 	takes   time.Duration    // each start
 }
 
-func (a *account) Broken(_ context.Context, since time.Time) ([]cloud.Broken, error) {
+func (a *account) Broken(_ context.Context, of cloud.Workflow, since time.Time) ([]cloud.Broken, error) {
 	a.since = append(a.since, since)
+	if of == cloud.RestoreWorkflow {
+		return slices.Clone(a.undone), nil
+	}
 	return slices.Clone(a.broken), a.list
 }
 
-func (a *account) Swept(_ context.Context, since time.Time) (map[string]bool, error) {
+func (a *account) Swept(_ context.Context, _ cloud.Workflow, since time.Time) (map[string]bool, error) {
 	a.since = append(a.since, since)
 	return a.swept, a.look
 }
 
-func (a *account) Sweep(_ context.Context, runID string, input []byte) error {
+func (a *account) Sweep(_ context.Context, of cloud.Workflow, runID string, input []byte) error {
 	time.Sleep(a.takes)
 	if err := a.start[runID]; err != nil {
 		return err
+	}
+	if of == cloud.RestoreWorkflow {
+		runID = "restore-" + runID
 	}
 	a.started, a.inputs = append(a.started, runID), append(a.inputs, string(input))
 	return nil
 }
 
 func broke(runID string, ago time.Duration) cloud.Broken {
-	return cloud.Broken{RunID: runID, Status: "Stopped", Input: json.RawMessage(`{"instanceId":"i-1"}`), StoppedAt: time.Now().Add(-ago)}
+	return cloud.Broken{Name: runID, Status: "Stopped", Input: json.RawMessage(`{"instanceId":"i-1"}`), StoppedAt: time.Now().Add(-ago)}
 }
 
 func TestSweep(t *testing.T) {
@@ -68,6 +75,12 @@ func TestSweep(t *testing.T) {
 		{"one that cannot be started keeps none", func() *account {
 			return &account{broken: []cloud.Broken{broke("a", time.Hour), broke("b", time.Minute)}, start: map[string]error{"b": denied}}
 		}, "a", 0, fault.AccessDenied},
+		{"restores after runs", func() *account {
+			return &account{broken: []cloud.Broken{broke("a", time.Hour)}, undone: []cloud.Broken{broke("b", time.Minute)}}
+		}, "a restore-b", 0, ""},
+		{"what is wrong with runs keeps no restore", func() *account {
+			return &account{list: denied, undone: []cloud.Broken{broke("b", time.Minute)}}
+		}, "restore-b", 0, fault.AccessDenied},
 		{"nobody can be listed", func() *account { return &account{list: denied} }, "", 0, fault.AccessDenied},
 		{"nobody knows what was swept", func() *account {
 			return &account{broken: []cloud.Broken{broke("a", time.Hour)}, look: denied}
@@ -92,7 +105,7 @@ func TestSweep(t *testing.T) {
 				if got := strings.Join(a.started, " "); got != c.started {
 					t.Errorf("started %q, want %q", got, c.started)
 				}
-				if err == nil && (out.Started != len(a.started) || out.Left != c.left || out.Broken != len(a.broken)) {
+				if err == nil && (out.Started != len(a.started) || out.Left != c.left || out.Broken != len(a.broken)+len(a.undone)) {
 					t.Errorf("says %+v", out)
 				}
 				for _, since := range a.since {
@@ -116,7 +129,7 @@ func TestWhatAJanitorIsTold(t *testing.T) {
 		{"", `{"instanceId":"","request":{"instanceId":""},"ended":{"status":"TimedOut"}}`},
 		{large, `{"instanceId":"i-1","request":{"instanceId":"i-1"},"ended":{"status":"TimedOut"}}`},
 	} {
-		a := &account{broken: []cloud.Broken{{RunID: "a", Status: "TimedOut", Input: json.RawMessage(c.input)}}}
+		a := &account{broken: []cloud.Broken{{Name: "a", Status: "TimedOut", Input: json.RawMessage(c.input)}}}
 		if _, err := Do(t.Context(), a, Input{}); err != nil || len(a.inputs) != 1 || a.inputs[0] != c.want {
 			t.Errorf("%.60s: got %v, %v, want %s", c.input, a.inputs, err, c.want)
 		}

@@ -106,6 +106,9 @@ resource "alicloud_fcv3_function" "step" {
       QUIESCE_FLOW         = local.flow
       QUIESCE_JANITOR      = local.janitor
       QUIESCE_VERIFIER     = local.verifier
+      QUIESCE_RESTORER     = local.restorer
+
+      QUIESCE_RESTORE_JANITOR = local.restore_janitor
     },
     { for arch, helper in local.helpers : "QUIESCE_HELPER_KEY_${arch}" => alicloud_oss_bucket_object.helper[arch].key },
     { for arch, helper in local.helpers : "QUIESCE_HELPER_SHA256_${arch}" => helper.sha256 },

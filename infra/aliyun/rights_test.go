@@ -3,6 +3,7 @@ package aliyun_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -193,7 +194,7 @@ func calls(t *testing.T, request string) []wire.Record {
 	a.OSS.Put("assets", "helper/x", helper)
 	for _, name := range functions.FlowNames {
 		provider := alicloud.New(a.Client(name), alicloud.Options{
-			AssetBucket: "assets", Flow: "quiesce", Janitor: "janitor", Verifier: verifier,
+			AssetBucket: "assets", Flow: "quiesce", Janitor: "janitor", Verifier: verifier, Restorer: "restore", RestoreJanitor: "restore-janitor",
 			Helpers: map[string]alicloud.Helper{"amd64": {Key: "helper/x", SHA256: strings.Repeat("ab", 32)}},
 		})
 		meter := provider.Meter()
@@ -225,8 +226,11 @@ func calls(t *testing.T, request string) []wire.Record {
 			t.Errorf("%s ended as %s: %s", name, x.Status, x.Error)
 		}
 	}
+	restoring, err := workflow.RestoreFlowMachine(a.FunctionARN)
+	must(err)
+	flows.Deploy("restore", []byte(workflow.RestoreFlow()), restoring, a.Tasks(local))
 	stops(t, a, flows, local, request)
-	restores(t, a, flows, local)
+	restores(t, flows)
 	tests(t, a, flows, local)
 	out, err := local.Invoke(t.Context(), "prune", json.RawMessage(`{"run":{"id":"p"},"request":{"policy":{"name":"default","retention":{"last":1}}}}`))
 	if err != nil || !strings.Contains(string(out), `"deleted":1`) {
@@ -235,44 +239,45 @@ func calls(t *testing.T, request string) []wire.Record {
 	return a.Calls()
 }
 
-// stops has a run broken off and swept.
+// stops has a run and a restore broken off and swept.
 func stops(t *testing.T, a *aliyun.Cloud, flows *engine.Engine, local *runtimeapi.Local, request string) {
 	t.Helper()
 	m, err := workflow.JanitorFlowMachine("default", a.FunctionARN)
-	if err != nil {
+	of, err2 := workflow.RestoreJanitorFlowMachine("default", a.FunctionARN)
+	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
 	flows.Deploy("janitor", []byte(workflow.JanitorFlow()), m, a.Tasks(local))
-	time.Sleep(time.Minute)
-	x, err := flows.Start("quiesce", "run-2", json.RawMessage(request))
-	if err == nil {
-		time.Sleep(100 * time.Millisecond) // it has begun, and touched nothing
-		_, err = flows.Stop(x.ARN, "StopExecution", "planned")
-	}
-	if err != nil {
-		t.Fatal(err)
+	flows.Deploy("restore-janitor", []byte(workflow.RestoreJanitorFlow()), of, a.Tasks(local))
+	for flow, input := range map[string]string{"quiesce": request, "restore": `{"runId":"run-1","mode":"volumes"}`} {
+		time.Sleep(time.Minute)
+		x, err := flows.Start(flow, "stopped", json.RawMessage(input))
+		if err == nil {
+			time.Sleep(100 * time.Millisecond) // it has begun, and touched nothing
+			_, err = flows.Stop(x.ARN, "StopExecution", "planned")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	out, err := local.Invoke(t.Context(), "sweep", aliyun.Tick("every-minute", time.Now(), ""))
-	if err != nil || string(out) != `{"broken":1,"started":1,"left":0}` {
+	if err != nil || string(out) != `{"broken":2,"started":2,"left":0}` {
 		t.Fatalf("sweep: got %s, %v", out, err)
 	}
-	all, err := flows.List("janitor", "")
-	if err != nil || len(all) != 1 {
-		t.Fatalf("got %d janitors, %v", len(all), err)
-	}
-	if x, err := flows.Wait(t.Context(), all[0].ARN); err != nil || x.Status != engine.Succeeded {
-		t.Errorf("the janitor ended as %s: %s %s, %v", x.Status, x.Error, x.Cause, err)
+	for _, flow := range []string{"janitor", "restore-janitor"} {
+		all, err := flows.List(flow, "")
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%s: got %d executions, %v", flow, len(all), err)
+		}
+		if x, err := flows.Wait(t.Context(), all[0].ARN); err != nil || x.Status != engine.Succeeded {
+			t.Errorf("%s ended as %s: %s %s, %v", flow, x.Status, x.Error, x.Cause, err)
+		}
 	}
 }
 
 // restores does with the run's set all that can be done with one.
-func restores(t *testing.T, a *aliyun.Cloud, flows *engine.Engine, local *runtimeapi.Local) {
+func restores(t *testing.T, flows *engine.Engine) {
 	t.Helper()
-	m, err := workflow.RestoreFlowMachine(a.FunctionARN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flows.Deploy("restore", []byte(workflow.RestoreFlow()), m, a.Tasks(local))
 	for _, asked := range []struct{ name, request string }{
 		{"beside", `{"runId":"run-1","mode":"volumes"}`},
 		{"clean", `{"runId":"beside","action":"cleanup"}`},

@@ -43,6 +43,9 @@ type Options struct {
 	Flow        string            // the snapshot's, whose stopped executions are looked for
 	Janitor     string            // the flow that is started after one
 	Verifier    string            // that of restore tests, whose stopped executions are looked for
+
+	Restorer       string // that of restores, whose stopped executions are looked for
+	RestoreJanitor string // the flow that is started after one
 }
 
 // Helper is one build of the helper in the asset bucket.

@@ -18,12 +18,24 @@ var _ cloud.Sweeper = (*Provider)(nil)
 // list takes one at a time.
 var broken = []string{"Stopped", "TimedOut"}
 
-// Broken goes through the lists of the snapshot's flow. A list that is empty,
+// flows are the workflow's own and that of its janitor.
+func (p *Provider) flows(of cloud.Workflow) (own, janitor string) {
+	if of == cloud.RestoreWorkflow {
+		return p.options.Restorer, p.options.RestoreJanitor
+	}
+	return p.options.Flow, p.options.Janitor
+}
+
+// Broken goes through the lists of the workflow's flow. A list that is empty,
 // as it is in most minutes, costs one call.
-func (p *Provider) Broken(ctx context.Context, since time.Time) (found []cloud.Broken, err error) {
+func (p *Provider) Broken(ctx context.Context, of cloud.Workflow, since time.Time) (found []cloud.Broken, err error) {
+	flow, _ := p.flows(of)
+	if flow == "" && of == cloud.RestoreWorkflow {
+		return nil, nil // a deployment without
+	}
 	for _, status := range broken {
-		if err := p.executions(ctx, p.options.Flow, status, since, func(e fnf.ExecutionsItem) {
-			found = append(found, cloud.Broken{RunID: e.Name, Status: e.Status, Input: json.RawMessage(e.Input), StoppedAt: moment(e.StoppedTime)})
+		if err := p.executions(ctx, flow, status, since, func(e fnf.ExecutionsItem) {
+			found = append(found, cloud.Broken{Name: e.Name, Status: e.Status, Input: json.RawMessage(e.Input), StoppedAt: moment(e.StoppedTime)})
 		}); err != nil {
 			return nil, err
 		}
@@ -31,17 +43,19 @@ func (p *Provider) Broken(ctx context.Context, since time.Time) (found []cloud.B
 	return found, nil
 }
 
-// Swept names the executions of the janitor's flow, which are called as the runs
-// that they are for.
-func (p *Provider) Swept(ctx context.Context, since time.Time) (map[string]bool, error) {
+// Swept names the executions of the janitor's flow, which are called as those that
+// they are for.
+func (p *Provider) Swept(ctx context.Context, of cloud.Workflow, since time.Time) (map[string]bool, error) {
+	_, janitor := p.flows(of)
 	names := map[string]bool{}
-	return names, p.executions(ctx, p.options.Janitor, "", since, func(e fnf.ExecutionsItem) { names[e.Name] = true })
+	return names, p.executions(ctx, janitor, "", since, func(e fnf.ExecutionsItem) { names[e.Name] = true })
 }
 
 // Sweep starts an execution of the janitor's flow. CloudFlow starts one of a
 // name once: while it runs it answers with that, and refuses the name afterwards.
-func (p *Provider) Sweep(ctx context.Context, runID string, input []byte) error {
-	err := p.StartExecution(ctx, p.options.Janitor, runID, input)
+func (p *Provider) Sweep(ctx context.Context, of cloud.Workflow, name string, input []byte) error {
+	_, janitor := p.flows(of)
+	err := p.StartExecution(ctx, janitor, name, input)
 	if Refused(err) == "ExecutionAlreadyExists" {
 		return nil
 	}
