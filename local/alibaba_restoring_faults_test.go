@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quiesce/quiesce/events"
+	"github.com/quiesce/quiesce/local/aliyun"
 	"github.com/quiesce/quiesce/local/fault"
 	"github.com/quiesce/quiesce/shared/restore"
 )
@@ -77,27 +79,35 @@ func TestRestoreAbroadThatCannotKeepTouchesNothing(t *testing.T) {
 	})
 }
 
-// saysHow wants the end of a restore to be told. Of one that was stopped
-// nobody tells: there is no event of that.
-func (w *away) saysHow(f string, r *restoring) {
+// looked has the timer come by which executions that were stopped are found.
+func (w *away) looked() {
 	w.Helper()
-	told := map[string]int{}
-	for _, e := range w.there.cloud.EventBridge.Events() {
-		told[e.Type]++
-	}
-	if r.verdict == nil || strings.HasSuffix(f, "PutEvents:deny") {
-		return
-	}
-	want := events.TypeUnrestored
-	if r.verdict.Outcome == restore.Restored {
-		want = events.TypeRestored
-	}
-	// A report whose answer was lost is asked for again, and tells again.
-	most := 1
-	if strings.HasSuffix(f, "lost-reply") || strings.HasSuffix(f, "crash-after") {
-		most = 2
-	}
-	if got := told[want]; got < 1 || got > most || told[events.TypeRestored]+told[events.TypeUnrestored] != got {
-		w.Errorf("%s by %v is told %d times: %v", r.Status, r.States, got, told)
-	}
+	w.must(w.there.sweep(w.Context(), aliyun.Tick(sweepTimer, time.Now(), "")))
+	time.Sleep(time.Minute)
+}
+
+func (w *away) instance() string { return aliyunInstance }
+
+// A restore that was stopped while its instance stood still is told of once, as
+// one after which a person must look, and the way back leads home.
+func TestRestoreAbroadThatWasStoppedIsTold(t *testing.T) {
+	inRestoreAbroad(t, []string{"restore-move:stop-execution"}, func(w *away) {
+		w.there.cloud.Timer(sweepTimer, sweepEvery, w.there.sweep)
+		r := w.asks("r", restore.Request{RunID: theSet, Mode: restore.InPlace})
+		if r.Status != "Stopped" || w.there.cloud.ECS.State(aliyunInstance) != "Stopped" {
+			t.Fatalf("got %s by %v, and the instance is %s", r.Status, r.States, w.there.cloud.ECS.State(aliyunInstance))
+		}
+		time.Sleep(5 * time.Minute)
+		told := w.published("r", events.TypeUnrestored)
+		if len(told) != 1 || told[0]["outcome"] != string(restore.FailedDirty) || told[0]["instanceId"] != aliyunInstance || told[0]["setId"] != theSet {
+			t.Fatalf("told %v", told)
+		}
+		if move, _ := told[0]["nextMove"].(string); !strings.Contains(move, "--rollback") {
+			t.Errorf("the next move is %q", move)
+		}
+		if back := w.asks("back", restore.Request{Action: restore.Rollback, RunID: "r"}); back.verdict == nil || back.verdict.Outcome != restore.RolledBack {
+			t.Errorf("the way back: %v %+v", back.States, back.verdict)
+		}
+		w.cleans("r")
+	})
 }

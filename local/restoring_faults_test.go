@@ -78,16 +78,20 @@ func TestRestoreSurvivesEverySingleFault(t *testing.T) {
 type restoringWorld interface {
 	testing.TB
 	asks(name string, asked restore.Request) *restoring
-	exists(after string)            // the original, somewhere
-	keeps(after string)             // the original as it was, and the machine running
-	lists(v *restore.Verdict)       // all that is not the original's
-	cleans(of string)               // and nothing but the original is left
-	saysHow(f string, r *restoring) // what it ended with is told
-	took(m restore.Mode, f string)  // what a restore that succeeded has to have done
+	exists(after string)      // the original, somewhere
+	keeps(after string)       // the original as it was, and the machine running
+	lists(v *restore.Verdict) // all that is not the original's
+	cleans(of string)         // and nothing but the original is left
+	looked()                  // whoever looks for what broke off has looked
+	published(runID, kind string) []map[string]any
+	instance() string
+	took(m restore.Mode, f string) // what a restore that succeeded has to have done
 	unreached() []fault.Fault
 }
 
 func (w *world) took(restore.Mode, string) {}
+func (w *world) looked()                   {} // an event has come
+func (w *world) instance() string          { return instanceID }
 func (w *world) unreached() []fault.Fault  { return w.faults.Unreached() }
 
 func survives(w restoringWorld, f string, asked restore.Request) {
@@ -126,7 +130,7 @@ func survives(w restoringWorld, f string, asked restore.Request) {
 	}
 	// The way back is open from wherever it stopped, and leads to the original.
 	time.Sleep(time.Minute)
-	w.saysHow(f, r)
+	saysHow(w, f, r)
 	if asked.Mode == restore.InPlace {
 		w.asks("r-back", restore.Request{Action: restore.Rollback, RunID: "r"})
 	}
@@ -135,8 +139,9 @@ func survives(w restoringWorld, f string, asked restore.Request) {
 
 // saysHow wants one that is there to be told how a restore ended, whoever tells
 // it, and what to do if there is something to be done.
-func (w *world) saysHow(f string, r *restoring) {
+func saysHow(w restoringWorld, f string, r *restoring) {
 	w.Helper()
+	w.looked()
 	if strings.HasSuffix(f, "PutEvents:deny") {
 		return // nobody may tell it
 	}
@@ -151,7 +156,7 @@ func (w *world) saysHow(f string, r *restoring) {
 		return
 	}
 	last := told[len(told)-1]
-	if last["instanceId"] != instanceID && len(last["created"].([]any)) > 0 {
+	if last["instanceId"] != w.instance() && len(last["created"].([]any)) > 0 {
 		w.Errorf("got %v", last)
 	}
 	if left := len(last["created"].([]any)) + len(last["kept"].([]any)); want == events.TypeUnrestored && left > 0 && last["nextMove"] == nil {
@@ -177,7 +182,7 @@ func TestRestoreOfWhichTheWayBackFails(t *testing.T) {
 			inRestore(t, c.faults, func(w *world) {
 				r := failsDirty(w, c.ends)
 				time.Sleep(time.Minute)
-				w.saysHow("twice", r)
+				saysHow(w, "twice", r)
 				if told := w.published("r", events.TypeUnrestored); len(told) != 1 {
 					t.Errorf("it is told %d times: %v", len(told), told)
 				}

@@ -207,7 +207,7 @@ func TestRestoreAsImageSurvivesEverySingleFault(t *testing.T) {
 					t.Errorf("got %s: %s", v.Outcome, v.Reason)
 				}
 				time.Sleep(3 * time.Minute)
-				w.saysHow(f, r)
+				saysHow(w, f, r)
 				w.cleansImage("r")
 			})
 		})
