@@ -21,6 +21,7 @@ import (
 	"github.com/quiesce/quiesce/local/aliyun/fnf"
 	"github.com/quiesce/quiesce/local/aliyun/oss"
 	"github.com/quiesce/quiesce/local/aliyun/sharing"
+	"github.com/quiesce/quiesce/local/aliyun/vpc"
 	"github.com/quiesce/quiesce/local/aws/wire"
 	"github.com/quiesce/quiesce/local/engine"
 	"github.com/quiesce/quiesce/local/fault"
@@ -40,7 +41,7 @@ type Config struct {
 	Engine *engine.Engine
 
 	// Latency is how long a call takes until its reply, by API name
-	// (CreateSnapshotGroup), by service (ecs, cms, fnf, eventbridge, oss), or
+	// (CreateSnapshotGroup), by service (ecs, vpc, cms, fnf, eventbridge, oss), or
 	// "*"; the first that is there counts, then Latencies.
 	Latency map[string]time.Duration
 
@@ -63,6 +64,7 @@ var Latencies = map[string]time.Duration{
 	"eventbridge":         20 * time.Millisecond,
 	"oss":                 30 * time.Millisecond,
 	"resourcesharing":     60 * time.Millisecond,
+	"vpc":                 60 * time.Millisecond,
 }
 
 // Cloud is the running account.
@@ -128,7 +130,10 @@ func New(cfg Config) *Cloud {
 	}
 	c.Assistant = assistant.New(a)
 	c.CMS, c.OSS = cms.New(), oss.New(cfg.Region)
-	c.services = map[string]wire.Service{"ecs": c.ECS, "assistant": c.Assistant, "eventbridge": c.EventBridge, "cms": c.CMS, "oss": c.OSS, "resourcesharing": sharing.New(c.ECS.SharedWith)}
+	c.services = map[string]wire.Service{
+		"ecs": c.ECS, "assistant": c.Assistant, "eventbridge": c.EventBridge, "cms": c.CMS, "oss": c.OSS,
+		"resourcesharing": sharing.New(c.ECS.SharedWith), "vpc": vpc.New(c.ECS.VSwitches),
+	}
 	if cfg.Engine != nil {
 		c.services["fnf"] = fnf.New(cfg.Engine)
 	}

@@ -26,7 +26,7 @@ func (c *Cloud) requestID() string {
 }
 
 // versions are the services that speak RPC, by the version of their API.
-var versions = map[string]string{"2014-05-26": "ecs", "2019-01-01": "cms", "2019-03-15": "fnf", "2020-01-10": "resourcesharing"}
+var versions = map[string]string{"2014-05-26": "ecs", "2019-01-01": "cms", "2019-03-15": "fnf", "2020-01-10": "resourcesharing", "2016-04-28": "vpc"}
 
 // route finds the service and the action of a request as the endpoints do.
 // Parameters stand in the address, in a form, or in both.

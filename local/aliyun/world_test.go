@@ -83,7 +83,9 @@ type world struct {
 func in(t *testing.T, cfg aliyun.Config, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		cfg.Disks, cfg.Latency = storage{}, map[string]time.Duration{"*": time.Millisecond}
+		if cfg.Latency = map[string]time.Duration{"*": time.Millisecond}; cfg.Disks == nil {
+			cfg.Disks = storage{}
+		}
 		w := &world{T: t, Cloud: aliyun.New(cfg), machine: &machine{}}
 		defer w.Close()
 		w.keys = w.Keys("tester")
@@ -132,7 +134,7 @@ func (a answer) text(path ...any) string {
 	return ""
 }
 
-var versions = map[string]string{"PutCustomMetric": "2019-01-01", "StartExecution": "2019-03-15", "DescribeExecution": "2019-03-15", "StopExecution": "2019-03-15", "GetExecutionHistory": "2019-03-15", "ListExecutions": "2019-03-15"}
+var versions = map[string]string{"PutCustomMetric": "2019-01-01", "StartExecution": "2019-03-15", "DescribeExecution": "2019-03-15", "StopExecution": "2019-03-15", "GetExecutionHistory": "2019-03-15", "ListExecutions": "2019-03-15", "DescribeVSwitches": "2016-04-28"}
 
 // common are the parameters that every call has, signed by nobody yet.
 func (w *world) common(action string) url.Values {

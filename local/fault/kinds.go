@@ -126,12 +126,13 @@ var mainCalls = map[string][]string{
 
 // APIs are the calls that can be named as a target.
 var APIs = []string{
-	"AttachDisk", "AttachVolume", "CancelCommand", "CreateDisk", "CreateSnapshotGroup", "CreateSnapshots", "CreateTags",
-	"CreateVolume", "DeleteDisk", "DeleteSnapshot", "DeleteSnapshotGroup", "DeleteTags", "DeleteVolume", "DeregisterImage",
-	"DescribeCloudAssistantStatus", "DescribeDisks", "DescribeExecution", "DescribeImages", "DescribeInstanceInformation",
-	"DescribeInstanceTypes", "DescribeInstances", "DescribeInvocationResults", "DescribeInvocations", "DescribeKey",
-	"DescribeLockedSnapshots", "DescribeSecurityGroups", "DescribeSnapshotAttribute", "DescribeSnapshotGroups", "DescribeSnapshots",
-	"DescribeSubnets", "DescribeVolumes", "DetachDisk", "DetachVolume", "GenerateDataKeyWithoutPlaintext", "GetCommandInvocation",
+	"AttachDisk", "AttachVolume", "CancelCommand", "CreateDisk", "CreateImage", "CreateSnapshotGroup", "CreateSnapshots",
+	"CreateTags", "CreateVolume", "DeleteDisk", "DeleteImage", "DeleteInstance", "DeleteSnapshot", "DeleteSnapshotGroup",
+	"DeleteTags", "DeleteVolume", "DeregisterImage", "DescribeCloudAssistantStatus", "DescribeDisks", "DescribeExecution",
+	"DescribeImages", "DescribeInstanceInformation", "DescribeInstanceTypes", "DescribeInstances",
+	"DescribeInvocationResults", "DescribeInvocations", "DescribeKey", "DescribeLockedSnapshots", "DescribeSecurityGroups",
+	"DescribeSnapshotAttribute", "DescribeSnapshotGroups", "DescribeSnapshots", "DescribeSubnets", "DescribeVSwitches",
+	"DescribeVolumes", "DetachDisk", "DetachVolume", "GenerateDataKeyWithoutPlaintext", "GetCommandInvocation",
 	"InvokeCommand", "ListCommandInvocations", "ListCommands", "ListExecutions", "ListSharedTargets", "ModifyDiskAttribute",
 	"ModifyInstanceAttribute", "PutEvents", "PutObject", "RegisterImage", "ReportTaskSucceeded", "ResetDisk", "RunCommand",
 	"RunInstances", "SendCommand", "SendTaskSuccess", "StartInstance", "StartInstances", "StopInstance", "StopInstances",

@@ -91,7 +91,7 @@ func (e *ECS) detachDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[s
 	if err != nil {
 		return nil, err
 	}
-	if !d.Hollow {
+	if !d.Hollow && d.Path != "" { // nothing is below of an instance that has no machine
 		err = e.cfg.Disks.Detach(context.WithoutCancel(ctx), d.ID)
 	}
 	e.mu.Lock()

@@ -1,7 +1,8 @@
 // Package ecs is the emulated ECS, as far as disks go: instances, disks,
-// snapshots and snapshot groups, policies and images over the disks of this
-// host or of a simulation. It keeps the documented limits, statuses and error
-// codes of what a snapshot run, a rollback and a restore need.
+// snapshots and snapshot groups, policies, images and what is started of them,
+// over the disks of this host or of a simulation. It keeps the documented
+// limits, statuses and error codes of what a snapshot run, a rollback and a
+// restore need.
 package ecs
 
 import (
@@ -34,7 +35,7 @@ type Config struct {
 	// Visible is how long a new group or snapshot is missing from lists that
 	// do not name it; default 1 s, negative none.
 	Visible time.Duration
-	// Turn is how long an instance is stopping or starting, Provision how long
+	// Turn is how long an instance is stopping, starting or being released, Provision how long
 	// a disk or an image is being made, and Moving how long a disk is being
 	// attached, detached or set back; default 1 s, negative none.
 	Turn, Provision, Moving time.Duration
@@ -57,6 +58,13 @@ type ECS struct {
 	images    map[string]*image
 	order     []string // ids of snapshots, groups, policies and images, oldest first
 	closed    bool
+
+	vswitches   map[string]VSwitch
+	firewalls   map[string]Group
+	roles, keys map[string]bool
+	soldOut     map[string]bool     // zones
+	tokens      map[string]launched // of instances
+	imagesFail  bool
 }
 
 // New makes an empty ECS.
@@ -76,6 +84,8 @@ func New(cfg Config) *ECS {
 	return &ECS{
 		cfg: cfg, instances: map[string]*machine{}, disks: map[string]*disk{}, snapshots: map[string]*snapshot{},
 		groups: map[string]*group{}, policies: map[string]*policy{}, images: map[string]*image{},
+		vswitches: map[string]VSwitch{}, firewalls: map[string]Group{}, roles: map[string]bool{}, keys: map[string]bool{}, soldOut: map[string]bool{},
+		tokens: map[string]launched{},
 	}
 }
 
@@ -115,6 +125,9 @@ func (e *ECS) Do(ctx context.Context, c *wire.Call) (wire.Reply, error) {
 	do := map[string]action{
 		"DescribeInstances":            e.describeInstances,
 		"DescribeInstanceTypes":        e.describeInstanceTypes,
+		"DescribeSecurityGroups":       e.describeSecurityGroups,
+		"RunInstances":                 e.runInstances,
+		"DeleteInstance":               e.deleteInstance,
 		"StartInstance":                e.startInstance,
 		"StopInstance":                 e.stopInstance,
 		"AttachInstanceRamRole":        e.attachRole,
@@ -135,8 +148,10 @@ func (e *ECS) Do(ctx context.Context, c *wire.Call) (wire.Reply, error) {
 		"DescribeLockedSnapshots":      e.describeLocks,
 		"TagResources":                 e.tagResources,
 		"UntagResources":               e.untagResources,
+		"ListTagResources":             e.listTags,
 		"CreateImage":                  e.createImage,
 		"DescribeImages":               e.describeImages,
+		"DeleteImage":                  e.deleteImage,
 		"CreateAutoSnapshotPolicy":     e.createPolicy,
 		"ApplyAutoSnapshotPolicy":      e.applyPolicy,
 		"CancelAutoSnapshotPolicy":     e.cancelPolicy,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"github.com/quiesce/quiesce/local/aliyun/rpc"
@@ -23,12 +22,25 @@ type Instance struct {
 	Role   string // its RAM role; empty for none
 	Locked string // why it is locked; empty if it is not
 	Tags   map[string]string
+
+	Name     string // default the ID
+	Image    string // that it was started from; default a public one
+	Platform string // of that image; default Aliyun, or a Windows Server
+	BootMode string // of that image; default BIOS, UEFI for arm64
+	IMDS     string // of that image: v1 (default), v2
+
+	VSwitch, VPC string
+	Groups       []string // its firewalls
+	Key          string   // the key pair's name; empty for none
 }
 
 type machine struct {
 	Instance
-	created time.Time
-	turning *time.Timer // until it is in another state
+	created  time.Time
+	turning  *time.Timer // until it is in another state
+	launched bool        // by a call
+	fresh    bool        // and has not run yet
+	released bool        // and gone soon
 }
 
 // States of an instance.
@@ -37,6 +49,7 @@ const (
 	stopped  = "Stopped"
 	starting = "Starting"
 	stopping = "Stopping"
+	pending  = "Pending"
 
 	keepCharging = "KeepCharging"
 	stopCharging = "StopCharging"
@@ -55,12 +68,18 @@ func (e *ECS) AddInstance(i Instance) {
 	set(&i.OS, "linux")
 	set(&i.Mode, keepCharging)
 	set(&i.Zone, e.zone())
+	set(&i.Name, i.ID)
+	set(&i.Image, publicImages[i.OS+" "+i.Arch])
+	set(&i.Platform, map[string]string{"linux": aliyun3, "windows": "Windows Server 2022"}[i.OS])
+	set(&i.BootMode, map[string]string{"amd64": "BIOS", "arm64": "UEFI"}[i.Arch])
+	set(&i.IMDS, "v1")
 	if i.Tags == nil {
 		i.Tags = map[string]string{}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.instances[i.ID] = &machine{Instance: i, created: time.Now()}
+	e.publish(i)
 }
 
 // State returns an instance's state, "" for one that does not exist.
@@ -108,9 +127,17 @@ func (e *ECS) describeInstances(_ context.Context, _ *wire.Call, p rpc.Params) (
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	now := time.Now()
 	var found []*machine
 	for id, m := range e.instances {
-		if p.Text("InstanceIds") != "" && !slices.Contains(asked, id) || p.Text("Status") != "" && m.State != p.Text("Status") || !p.Tagged(m.Tags) {
+		switch {
+		case p.Text("InstanceIds") != "" && !slices.Contains(asked, id),
+			p.Text("InstanceIds") == "" && m.launched && now.Sub(m.created) < e.cfg.Visible,
+			p.Text("Status") != "" && m.State != p.Text("Status"),
+			p.Text("ImageId") != "" && m.Image != p.Text("ImageId"),
+			p.Text("VSwitchId") != "" && m.VSwitch != p.Text("VSwitchId"),
+			p.Text("VpcId") != "" && m.VPC != p.Text("VpcId"),
+			!p.Tagged(m.Tags):
 			continue
 		}
 		found = append(found, m)
@@ -122,44 +149,31 @@ func (e *ECS) describeInstances(_ context.Context, _ *wire.Call, p rpc.Params) (
 	}
 	list := []any{}
 	for _, m := range found[from:to] {
-		mode := "Not-applicable"
-		if m.State == stopped {
-			mode = m.Mode
-		}
-		locks := []any{}
-		if m.Locked != "" {
-			locks = append(locks, map[string]string{"LockReason": m.Locked})
-		}
-		list = append(list, map[string]any{
-			"InstanceId": m.ID, "InstanceName": m.ID, "InstanceType": m.Type, "Status": m.State, "StoppedMode": mode,
-			"RegionId": e.cfg.Region, "ZoneId": m.Zone, "OSType": m.OS, "OSName": map[string]string{"linux": "Alibaba Cloud Linux 3.2104 LTS 64 bit", "windows": "Windows Server 2022"}[m.OS],
-			"CreationTime": rpc.Stamp(m.created), "Tags": rpc.Prefixed.Render(m.Tags), "OperationLocks": map[string]any{"LockReason": locks},
-		})
+		list = append(list, e.renderInstance(m))
 	}
 	return map[string]any{"Instances": map[string]any{"Instance": list}, "TotalCount": len(found), "NextToken": next}, nil
 }
 
-func (e *ECS) zone() string { return e.cfg.Region + "-h" }
-
-// describeInstanceTypes knows the types that instances here have.
-func (e *ECS) describeInstanceTypes(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	asked := p.List("InstanceTypes")
-	seen := map[string]bool{}
-	list := []any{}
-	for _, m := range e.instances {
-		if seen[m.Type] || len(asked) > 0 && !slices.Contains(asked, m.Type) {
-			continue
-		}
-		seen[m.Type] = true
-		list = append(list, map[string]any{
-			"InstanceTypeId": m.Type, "InstanceTypeFamily": m.Type[:strings.LastIndex(m.Type, ".")],
-			"CpuArchitecture": map[string]string{"amd64": "X86", "arm64": "ARM"}[m.Arch], "CpuCoreCount": 2, "MemorySize": 8,
-		})
+func (e *ECS) renderInstance(m *machine) map[string]any {
+	mode := "Not-applicable"
+	if m.State == stopped {
+		mode = m.Mode
 	}
-	return map[string]any{"InstanceTypes": map[string]any{"InstanceType": list}}, nil
+	locks := []any{}
+	if m.Locked != "" {
+		locks = append(locks, map[string]string{"LockReason": m.Locked})
+	}
+	return map[string]any{
+		"InstanceId": m.ID, "InstanceName": m.Name, "InstanceType": m.Type, "Status": m.State, "StoppedMode": mode,
+		"RegionId": e.cfg.Region, "ZoneId": m.Zone, "OSType": m.OS, "OSName": osName(m.Platform), "OSNameEn": osName(m.Platform), "ImageId": m.Image,
+		"KeyPairName": m.Key, "InstanceNetworkType": "vpc", "VpcAttributes": map[string]any{"VSwitchId": m.VSwitch, "VpcId": m.VPC},
+		"SecurityGroupIds": map[string]any{"SecurityGroupId": slices.Concat([]string{}, m.Groups)},
+		"MetadataOptions":  map[string]any{"HttpEndpoint": "enabled", "HttpTokens": map[string]string{"v1": "optional", "v2": "required"}[m.IMDS]},
+		"CreationTime":     rpc.Stamp(m.created), "Tags": rpc.Prefixed.Render(m.Tags), "OperationLocks": map[string]any{"LockReason": locks},
+	}
 }
+
+func (e *ECS) zone() string { return e.cfg.Region + "-h" }
 
 func (e *ECS) attachRole(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
 	ids, err := p.JSON("InstanceIds", 100)

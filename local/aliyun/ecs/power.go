@@ -92,6 +92,6 @@ func (e *ECS) turned(m *machine, t turn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if m.State == t.by {
-		m.State = t.to
+		m.State, m.fresh = t.to, false
 	}
 }

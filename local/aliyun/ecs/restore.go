@@ -35,9 +35,8 @@ func (e *ECS) createDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[s
 	if d.Category == "" {
 		d.Category = "cloud_essd"
 	}
-	level := p.Text("PerformanceLevel")
-	if smallest, known := levels[cmp.Or(level, "PL1")]; d.Category == "cloud_essd" && size > 0 && (!known || size < smallest) {
-		return nil, wire.Bad("InvalidDataDiskSize.ValueNotSupported", "The specified size is not supported by the performance level %q.", level)
+	if err := large(d.Category, p.Text("PerformanceLevel"), size); err != nil {
+		return nil, err
 	}
 	e.mu.Lock()
 	for _, other := range e.disks {
@@ -75,6 +74,14 @@ func (e *ECS) createDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[s
 
 // levels are the smallest sizes of an ESSD, in GiB, by performance level.
 var levels = map[string]int{"PL0": 1, "PL1": 20, "PL2": 461, "PL3": 1261}
+
+// large refuses a size that is too small for the disk's performance level.
+func large(category, level string, size int) error {
+	if smallest, known := levels[cmp.Or(level, "PL1")]; category == "cloud_essd" && size > 0 && (!known || size < smallest) {
+		return wire.Bad("InvalidDataDiskSize.ValueNotSupported", "The specified size is not supported by the performance level %q.", level)
+	}
+	return nil
+}
 
 // source takes over what the disk's snapshot tells of it.
 func (e *ECS) source(d *disk, size int64) error {
@@ -131,7 +138,7 @@ func (e *ECS) resetDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[st
 		e.mu.Unlock()
 		return nil, err
 	}
-	attached := d.Instance != ""
+	attached := d.Path != ""
 	d.busy = resetting
 	e.mu.Unlock()
 	path := ""

@@ -9,7 +9,7 @@ import (
 	"github.com/quiesce/quiesce/local/aws/wire"
 )
 
-// tagResources tags snapshots, disks, instances and groups.
+// tagResources tags snapshots, disks, instances, images and groups.
 func (e *ECS) tagResources(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
 	ids := p.List("ResourceId")
 	tags, err := p.Tags()
@@ -79,26 +79,68 @@ func (e *ECS) untagResources(_ context.Context, _ *wire.Call, p rpc.Params) (map
 	return nil, nil
 }
 
-func (e *ECS) tagsOf(kind, id string) map[string]string {
-	switch kind {
-	case "snapshot":
-		if s := e.snapshots[id]; s != nil {
-			return s.tags
+// listTags tells the tags of what is named, or what carries those that are asked
+// for.
+func (e *ECS) listTags(_ context.Context, _ *wire.Call, p rpc.Params) (map[string]any, error) {
+	ids, kind := p.List("ResourceId"), p.Text("ResourceType")
+	err := p.Required("ResourceType")
+	switch {
+	case err != nil:
+		return nil, err
+	case len(ids) > 50:
+		return nil, wire.Bad("NumberExceed.ResourceIds", "The ResourceIds parameter's number is exceed, at most 50.")
+	case len(ids) == 0 && p.Text("Tag.1.Key") == "":
+		return nil, wire.Bad("MissingParameter.ResourceIds", "You must specify ResourceId.N or Tag.N.")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	tagged := e.tagged(kind)
+	if tagged == nil {
+		return nil, wire.Bad("InvalidResourceType.NotFound", "The ResourceType provided does not exist in our records.")
+	}
+	var all []any
+	for _, id := range slices.Sorted(maps.Keys(tagged)) {
+		if len(ids) > 0 && !slices.Contains(ids, id) || !p.Tagged(tagged[id]) {
+			continue
 		}
-	case "snapshotgroup":
-		if g := e.groups[id]; g != nil {
-			return g.tags
-		}
-	case "disk":
-		if d := e.disks[id]; d != nil {
-			return d.Tags
-		}
-	case "instance":
-		if m := e.instances[id]; m != nil {
-			return m.Tags
+		for _, key := range slices.Sorted(maps.Keys(tagged[id])) {
+			all = append(all, map[string]string{"ResourceId": id, "ResourceType": kind, "TagKey": key, "TagValue": tagged[id][key]})
 		}
 	}
+	from, to, next, err := p.Page(len(all), 50, 50)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"TagResources": map[string]any{"TagResource": slices.Concat([]any{}, all[from:to])}, "NextToken": next}, nil
+}
+
+func (e *ECS) tagsOf(kind, id string) map[string]string { return e.tagged(kind)[id] }
+
+// tagged are the tags of all that is of a kind, nil for a kind that has none.
+func (e *ECS) tagged(kind string) map[string]map[string]string {
+	switch kind {
+	case "snapshot":
+		return each(e.snapshots, func(s *snapshot) map[string]string { return s.tags })
+	case "snapshotgroup":
+		return each(e.groups, func(g *group) map[string]string { return g.tags })
+	case "disk":
+		return each(e.disks, func(d *disk) map[string]string { return d.Tags })
+	case "instance":
+		return each(e.instances, func(m *machine) map[string]string { return m.Tags })
+	case "image":
+		all := each(e.images, func(i *image) map[string]string { return i.tags })
+		maps.DeleteFunc(all, func(id string, _ map[string]string) bool { return e.images[id].owner != self })
+		return all
+	}
 	return nil
+}
+
+func each[T any](all map[string]T, tags func(T) map[string]string) map[string]map[string]string {
+	out := map[string]map[string]string{}
+	for id, one := range all {
+		out[id] = tags(one)
+	}
+	return out
 }
 
 // Tags returns a copy of a snapshot's own tags, nil for one that does not

@@ -42,11 +42,11 @@ func TestMakeRefuses(t *testing.T) {
 		service string
 	}{
 		{"a data disk alone", func(w *world) disks.Image { return disks.Image{Snapshots: []string{w.snapshot(data)}} },
-			fault.InvalidInput, "wants the snapshot of a system disk", "InvalidSnapshotId.NotSystemDisk"},
+			fault.InvalidInput, "wants the snapshot of a system disk", "OperationDenied"},
 		{"no snapshot", func(*world) disks.Image { return disks.Image{} }, fault.InvalidInput, "wants the snapshot of a system disk", ""},
 		{"two of one disk", func(w *world) disks.Image {
 			return disks.Image{Snapshots: []string{w.snapshot(system), w.snapshot(system)}}
-		}, fault.InvalidInput, "is a second one of " + system, "InvalidSnapshotId.NotSystemDisk"},
+		}, fault.InvalidInput, "is a second one of " + system, "OperationDenied"},
 		{"one in progress", func(w *world) disks.Image { return disks.Image{Snapshots: []string{w.begun(system)}} },
 			fault.SnapshotRefused, "is progressing", "InvalidSnapshotId.NotReady"},
 		{"one that does not exist", func(*world) disks.Image { return disks.Image{Snapshots: []string{"s-bp1aaaaaaaaaaaaaaa09"}} },
