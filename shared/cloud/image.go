@@ -27,7 +27,7 @@ type Imager interface {
 	Images(ctx context.Context, key, value string) ([]Image, error)
 
 	// Deregister takes an image away, and leaves its snapshots; one that is
-	// gone is no error.
+	// gone is no error. Codes: VolumeBusy while it is being made.
 	Deregister(ctx context.Context, id string) error
 
 	// Fits tells whether an instance could be launched so, as far as that can
@@ -44,6 +44,7 @@ type Imager interface {
 	Launched(ctx context.Context, key, value string) ([]Host, error)
 
 	// Terminate begins to end an instance; one that is gone is no error.
+	// Codes: VolumeBusy while it is between two states.
 	Terminate(ctx context.Context, id string) error
 
 	// Unmark takes tags off images and instances.

@@ -251,7 +251,7 @@ func (e *ECS) furnished(of imageDisk, p rpc.Params, at, what string) (*disk, err
 	switch {
 	case of.system && size > 0 && int64(size) < least:
 		err = wire.Errorf(404, "InvalidSystemDiskSize.LessThanImageSize", "The specified parameter SystemDisk.Size is less than the image size.")
-	case of.system && size > 0 && size < minEmpty:
+	case of.system && size > 0 && size < smallest(d.Category, p.Text(at+"PerformanceLevel")):
 		err = wire.Errorf(404, "InvalidSystemDiskSize.LessThanMinSize", "The specified parameter SystemDisk.Size is less than the min size.")
 	case !slices.Contains(categories, d.Category):
 		err = wire.Bad("Invalid"+what+"Category.ValueNotSupported", "The specified parameter %sCategory is not valid.", at)

@@ -75,9 +75,24 @@ func (e *ECS) createDisk(ctx context.Context, _ *wire.Call, p rpc.Params) (map[s
 // levels are the smallest sizes of an ESSD, in GiB, by performance level.
 var levels = map[string]int{"PL0": 1, "PL1": 20, "PL2": 461, "PL3": 1261}
 
+// smallest is the least size of a category, in GiB. A level that is none has no
+// size that is large enough.
+func smallest(category, level string) int {
+	switch category {
+	case "cloud_auto", "cloud_regional_disk_auto":
+		return 1
+	case "cloud_essd":
+		if least, known := levels[cmp.Or(level, "PL1")]; known {
+			return least
+		}
+		return 1 << 30
+	}
+	return minEmpty
+}
+
 // large refuses a size that is too small for the disk's performance level.
 func large(category, level string, size int) error {
-	if smallest, known := levels[cmp.Or(level, "PL1")]; category == "cloud_essd" && size > 0 && (!known || size < smallest) {
+	if category == "cloud_essd" && size > 0 && size < smallest(category, level) {
 		return wire.Bad("InvalidDataDiskSize.ValueNotSupported", "The specified size is not supported by the performance level %q.", level)
 	}
 	return nil

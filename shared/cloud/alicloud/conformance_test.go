@@ -63,6 +63,13 @@ var (
 		cloudtest.StartHost:  "StartInstance",
 		cloudtest.ResetDisk:  "ResetDisk",
 		cloudtest.DropSet:    "DeleteSnapshotGroup",
+
+		cloudtest.MakeImage:  "CreateImage",
+		cloudtest.FindImages: "DescribeImages",
+		cloudtest.DropImage:  "DeleteImage",
+		cloudtest.Launch:     "RunInstances",
+		cloudtest.FindHosts:  "DescribeInstances",
+		cloudtest.EndHost:    "DeleteInstance",
 	}
 	kinds = map[cloudtest.Kind]fault.Kind{
 		cloudtest.LostReply: fault.LostReply,
@@ -105,7 +112,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 		Stopped: stopped,
 		Absent:  absent,
 
-		AbsentDisk: "d-bp1234567890abcdef99", AbsentSnapshot: "s-bp1234567890abcdef99", Zone: a.Region() + "-h", OtherZone: a.Region() + "-i",
+		AbsentDisk: "d-bp1234567890abcdef99", AbsentSnapshot: "s-bp1234567890abcdef99", Zone: a.Region() + "-h", OtherZone: a.Region() + "-i", Place: network(a.ECS),
 		Trouble: func(op cloudtest.Op, kind cloudtest.Kind) {
 			plan.Add(fault.Fault{Target: actions[op], Kind: kinds[kind]})
 		},
@@ -145,6 +152,18 @@ func emulated(t *testing.T) cloudtest.Harness {
 			}
 			return list
 		},
+	}
+}
+
+// network puts into the account what an instance is started in.
+func network(e *ecs.ECS) cloudtest.Place {
+	e.AddVSwitch(ecs.VSwitch{ID: "vsw-bp1234567890abcdef00", VPC: "vpc-bp1234567890abcdef00"})
+	e.AddGroup(ecs.Group{ID: "sg-bp1234567890abcdef00", VPC: "vpc-bp1234567890abcdef00"})
+	e.AddGroup(ecs.Group{ID: "sg-bp1234567890abcdef01", VPC: "vpc-bp1234567890abcdef01"})
+	e.AddRole("restored")
+	return cloudtest.Place{
+		Type: "ecs.g8y.large", Unfit: "ecs.g7.large", Subnet: "vsw-bp1234567890abcdef00", AbsentSubnet: "vsw-bp1234567890abcdef99",
+		Group: "sg-bp1234567890abcdef00", AbsentGroup: "sg-bp1234567890abcdef99", ForeignGroup: "sg-bp1234567890abcdef01", Profile: "restored",
 	}
 }
 

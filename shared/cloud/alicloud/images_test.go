@@ -164,6 +164,16 @@ func TestTakingAwayWhatIsGone(t *testing.T) {
 	}
 }
 
+// What is still being made is taken away when it is there, and not given up.
+func TestTakingAwayWhatIsBeingMade(t *testing.T) {
+	var seen []url.Values
+	p, _ := against(byAction(map[string][]response{
+		"DeleteImage": {refused(403, "ImageIsCreating")}, "DeleteInstance": {refused(403, "IncorrectInstanceStatus.Initializing")},
+	}, &seen))
+	wantCode(t, p.Deregister(t.Context(), "m-1"), fault.VolumeBusy)
+	wantCode(t, p.Terminate(t.Context(), "i-1"), fault.VolumeBusy)
+}
+
 // A service that does not answer is not the field's fault.
 func TestFitsBlamesTheField(t *testing.T) {
 	launch := cloud.LaunchSpec{Type: "ecs.g8i.large", Subnet: "vsw-1", Groups: []string{"sg-1"}}

@@ -23,11 +23,11 @@ var (
 // answer is what every call of the SDK fills.
 type answer = responses.AcsResponse
 
-// busy is what ECS answers while a disk, a snapshot or an instance is between
-// two states.
+// busy is what ECS answers while a disk, a snapshot, an image or an instance is
+// between two states.
 var busy = []string{
 	"IncorrectDiskStatus", "IncorrectDiskStatus.CreatingSnapshot", "IncorrectInstanceStatus", "InvalidSnapshotId.NotReady", "DiskCreatingSnapshot",
-	"Operation.Conflict", "InvalidOperation.Conflict", "IdempotentProcessing",
+	"Operation.Conflict", "InvalidOperation.Conflict", "IdempotentProcessing", "IncorrectInstanceStatus.Initializing", "ImageIsCreating",
 }
 
 // aboutDisk makes a fault of an error of a call that changes a disk, or where

@@ -71,6 +71,13 @@ var (
 		cloudtest.DeleteDisk: "DeleteVolume",
 		cloudtest.StopHost:   "StopInstances",
 		cloudtest.StartHost:  "StartInstances",
+
+		cloudtest.MakeImage:  "RegisterImage",
+		cloudtest.FindImages: "DescribeImages",
+		cloudtest.DropImage:  "DeregisterImage",
+		cloudtest.Launch:     "RunInstances",
+		cloudtest.FindHosts:  "DescribeInstances",
+		cloudtest.EndHost:    "TerminateInstances",
 	}
 	kinds = map[cloudtest.Kind]fault.Kind{
 		cloudtest.LostReply: fault.LostReply,
@@ -117,6 +124,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 		AssetBucket: "assets", Helpers: map[string]awscloud.Helper{"arm64": {Key: "quiesce-guest", SHA256: sum(helper)}},
 		Document: "Quiesce", DocumentHash: sum(document), Shadow: "Quiesce-Shadow", ShadowHash: sum([]byte(awscloud.ShadowDocument())),
 	})
+	place := network(account.EC2)
 	account.KMS.AddKey(kms.Key{Region: abroad, ID: "1234abcd-12ab-34cd-56ef-1234567890ab"})
 	return cloudtest.Harness{
 		Provider: provider, Keeper: provider, Restorer: provider,
@@ -132,7 +140,7 @@ func emulated(t *testing.T) cloudtest.Harness {
 			component(t, awsec2.NewFromConfig(account.Client(windows)), snapshot, tags)
 		},
 
-		AbsentDisk: "vol-0123456789abcdef9", AbsentSnapshot: "snap-0123456789abcdef9", Zone: account.Region() + "a", OtherZone: account.Region() + "b",
+		AbsentDisk: "vol-0123456789abcdef9", AbsentSnapshot: "snap-0123456789abcdef9", Zone: account.Region() + "a", OtherZone: account.Region() + "b", Place: place,
 		Trouble: func(op cloudtest.Op, kind cloudtest.Kind) {
 			plan.Add(fault.Fault{Target: actions[op], Kind: kinds[kind]})
 		},
@@ -167,6 +175,18 @@ func emulated(t *testing.T) cloudtest.Harness {
 			}
 			return list
 		},
+	}
+}
+
+// network puts into the account what an instance is launched in.
+func network(e *ec2.EC2) cloudtest.Place {
+	e.AddSubnet(ec2.Subnet{ID: "subnet-0123456789abcdef0", VPC: "vpc-1"})
+	e.AddGroup(ec2.Group{ID: "sg-0123456789abcdef0", VPC: "vpc-1"})
+	e.AddGroup(ec2.Group{ID: "sg-0123456789abcdef1", VPC: "vpc-2"})
+	e.AddProfile("restored")
+	return cloudtest.Place{
+		Type: "m7g.large", Unfit: "m7i.large", Subnet: "subnet-0123456789abcdef0", AbsentSubnet: "subnet-0123456789abcdef9",
+		Group: "sg-0123456789abcdef0", AbsentGroup: "sg-0123456789abcdef9", ForeignGroup: "sg-0123456789abcdef1", Profile: "restored",
 	}
 }
 

@@ -31,6 +31,7 @@ type Harness struct {
 
 	AbsentDisk, AbsentSnapshot string // well-formed too
 	Zone, OtherZone            string // the running instance's, and another
+	Place                      Place  // where one like it can be launched; zero: nowhere
 
 	// Trouble is what the next call of an operation on the wire meets.
 	Trouble func(Op, Kind)
@@ -110,6 +111,13 @@ const (
 	StartHost  Op = "StartHost"
 	ResetDisk  Op = "ResetDisk"
 	DropSet    Op = "DropSet"
+
+	MakeImage  Op = "MakeImage"
+	FindImages Op = "FindImages"
+	DropImage  Op = "DropImage"
+	Launch     Op = "Launch"
+	FindHosts  Op = "FindHosts"
+	EndHost    Op = "EndHost"
 )
 
 // Kind is what a call meets.
@@ -158,7 +166,7 @@ type test struct {
 // Run runs the suite. Each test has a bubble of virtual time of its own, in
 // which harness is called: what it starts must end by its t.Cleanup.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
-	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper, curator, restorer, resetter, windows, broken} {
+	for _, group := range [][]test{instances, sets, agent, documents, assets, bus, waits, fleet, keeper, curator, restorer, resetter, imager, windows, broken} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { test.do(t, harness(t)) })
