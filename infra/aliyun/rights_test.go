@@ -230,6 +230,7 @@ func calls(t *testing.T, request string) []wire.Record {
 	must(err)
 	flows.Deploy("restore", []byte(workflow.RestoreFlow()), restoring, a.Tasks(local))
 	stops(t, a, flows, local, request)
+	bootable(t, a)
 	restores(t, flows)
 	tests(t, a, flows, local)
 	out, err := local.Invoke(t.Context(), "prune", json.RawMessage(`{"run":{"id":"p"},"request":{"policy":{"name":"default","retention":{"last":1}}}}`))
@@ -275,6 +276,22 @@ func stops(t *testing.T, a *aliyun.Cloud, flows *engine.Engine, local *runtimeap
 	}
 }
 
+// bootable makes a set with the system disk, and a network for what is started
+// of it.
+func bootable(t *testing.T, a *aliyun.Cloud) {
+	t.Helper()
+	a.ECS.AddVSwitch(ecs.VSwitch{ID: "vsw-bp1234567890abcdef00", VPC: "vpc-1"})
+	a.ECS.AddGroup(ecs.Group{ID: "sg-bp1234567890abcdef00", VPC: "vpc-1"})
+	_, err := alicloud.New(a.Client("operator"), alicloud.Options{}).CreateSet(t.Context(), cloud.SetSpec{
+		InstanceID: instanceID, Include: []string{"d-bp100000000000000aa", "d-bp10000000000000root"}, Tags: map[string]string{
+			cloud.TagRun: "bootable", cloud.TagHold: "h", cloud.TagInstance: instanceID, cloud.TagMembers: "2", cloud.TagConsistency: "filesystem",
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // restores does with the run's set all that can be done with one.
 func restores(t *testing.T, flows *engine.Engine) {
 	t.Helper()
@@ -288,6 +305,10 @@ func restores(t *testing.T, flows *engine.Engine) {
 		{"clean-place", `{"runId":"place","action":"cleanup"}`},
 		{"again", `{"runId":"run-1","mode":"in-place"}`},
 		{"confirm", `{"runId":"again","action":"confirm"}`},
+		{"image", `{"runId":"bootable","mode":"image","launch":{"type":"ecs.g7.large","subnet":"vsw-bp1234567890abcdef00","groups":["sg-bp1234567890abcdef00"]}}`},
+		{"clean-image", `{"runId":"image","action":"cleanup"}`},
+		{"kept", `{"runId":"bootable","mode":"image"}`},
+		{"keep", `{"runId":"kept","action":"confirm"}`},
 	} {
 		time.Sleep(time.Minute)
 		x, err := flows.Start("restore", asked.name, json.RawMessage(asked.request))
