@@ -182,6 +182,7 @@ func TestWhatAnImageMayBe(t *testing.T) {
 			return mapped(of, "DiskDeviceMapping.3.DiskType", "system", "DiskDeviceMapping.3.Device", "")
 		}, "OperationDenied"},
 		{"a kind that is none", func(of map[string]string) []string { return mapped(of, "DiskDeviceMapping.2.DiskType", "root") }, "InvalidDiskType.ValueNotSupported"},
+		{"a device that the disk has", func(of map[string]string) []string { return mapped(of, "DiskDeviceMapping.2.Device", "/dev/xvdb") }, ""},
 		{"a device that is none", func(of map[string]string) []string { return mapped(of, "DiskDeviceMapping.2.Device", "/dev/sdb") }, "InvalidDevice.Malformed"},
 		{"the system's device", func(of map[string]string) []string { return mapped(of, "DiskDeviceMapping.2.Device", "/dev/xvda") }, "InvalidDevice.Malformed"},
 		{"a device twice", func(of map[string]string) []string { return mapped(of, "DiskDeviceMapping.2.Device", "/dev/vdc") }, "InvalidDevice.InUse"},

@@ -41,7 +41,7 @@ type PlannedImage struct {
 
 var (
 	imageName = regexp.MustCompile(`^[A-Za-z0-9()\[\] ./'@_-]{3,128}$`)
-	typeName  = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
+	typeName  = regexp.MustCompile(`^[a-z][a-z0-9-]*(\.[a-z0-9-]+){1,2}$`)
 	subnetID  = regexp.MustCompile(`^(subnet-[0-9a-f]{8,17}|vsw-[0-9a-z]{8,30})$`)
 	groupID   = regexp.MustCompile(`^sg-[0-9a-z]{8,30}$`)
 )

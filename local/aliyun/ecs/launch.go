@@ -196,7 +196,7 @@ func (e *ECS) furnish(i *image, m *machine, p rpc.Params, tags map[string]string
 		if device == "" && snapshot == "" && size == "" && p.Text(at+"Category") == "" {
 			break
 		}
-		if !deviceName.MatchString(device) {
+		if !deviceName.MatchString(device) && !slices.ContainsFunc(i.disks, func(d imageDisk) bool { return d.device == device }) {
 			return nil, wire.Bad("InvalidDevice.Malformed", "The specified device is not valid.")
 		}
 		if said[letter(device)] != "" {

@@ -93,7 +93,9 @@ func (e *ECS) mapped(m mapping) (d imageDisk, s *snapshot, err error) {
 		err = wire.Bad("InvalidDiskType.ValueNotSupported", "The specified disk type is not supported.")
 	case d.system && m.snapshot == "":
 		err = wire.Bad("OperationDenied", "The specified parameter DiskDeviceMapping.n.SnapshotId does not contain system disk snapshot.")
-	case m.device != "" && (!mappedName.MatchString(m.device) || d.system != (letter(m.device) == 'a')):
+	case m.device == "" || s != nil && e.disks[s.disk] != nil && m.device == e.disks[s.disk].Device:
+		// a simulated machine calls its disks otherwise
+	case !mappedName.MatchString(m.device) || d.system != (letter(m.device) == 'a'):
 		err = wire.Bad("InvalidDevice.Malformed", "The specified parameter DiskDeviceMapping.n.Device is not valid.")
 	}
 	return d, s, err
@@ -115,8 +117,10 @@ func (i *image) names() error {
 	for n := range i.disks {
 		d := &i.disks[n]
 		switch {
-		case d.device != "":
+		case mappedName.MatchString(d.device):
 			d.device = "/dev/xvd" + string(letter(d.device))
+			continue
+		case d.device != "":
 			continue
 		case d.system:
 			d.device = "/dev/xvda"
