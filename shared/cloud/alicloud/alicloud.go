@@ -60,7 +60,7 @@ type Provider struct {
 	options Options
 
 	mu    sync.Mutex
-	archs map[string]string // by instance type, which never changes
+	kinds map[string]kind // by instance type, which never changes
 }
 
 var _ cloud.Provider = (*Provider)(nil)
@@ -70,7 +70,7 @@ func New(cfg Config, options Options) *Provider {
 	if cfg.Transport == nil {
 		cfg.Transport = patient()
 	}
-	return &Provider{cfg: cfg, options: options, archs: map[string]string{}}
+	return &Provider{cfg: cfg, options: options, kinds: map[string]kind{}}
 }
 
 // A connection inside the Region is made in milliseconds or not at all. The

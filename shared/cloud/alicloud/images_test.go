@@ -211,6 +211,12 @@ func TestFitsBlamesTheField(t *testing.T) {
 	wantCode(t, err, fault.InvalidInput)
 	_, err = fits(launch, cloud.Model{Architecture: "arm64"}, answers())
 	wantCode(t, err, fault.InvalidInput)
+	for mode, want := range map[string]fault.Code{"legacy-bios": fault.InvalidInput, "uefi": "", "uefi-preferred": "", "": ""} {
+		uefi := answers()
+		uefi["DescribeInstanceTypes"] = []response{{body: `{"InstanceTypes":{"InstanceType":[{"InstanceTypeId":"ecs.g8i.large","CpuArchitecture":"X86","SupportedBootModes":{"SupportedBootMode":["UEFI"]}}]}}`}}
+		_, err = fits(launch, cloud.Model{Architecture: "x86_64", BootMode: mode}, uefi)
+		wantCode(t, err, want)
+	}
 	launch.Groups = nil
 	_, err = fits(launch, of, answers())
 	wantCode(t, err, fault.InvalidInput)

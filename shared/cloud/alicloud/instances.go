@@ -131,29 +131,41 @@ func unsupported(d ecs.Disk, zonal bool) string {
 	return ""
 }
 
-// arch is asked once for each type.
-func (p *Provider) arch(ctx context.Context, kind string) (string, error) {
+// kind is what is known of an instance type: its architecture as the helper
+// has it, and the ways of booting in ECS's words.
+type kind struct {
+	arch  string
+	boots []string
+}
+
+// kind is asked for once for each type; the zero one does not exist.
+func (p *Provider) kind(ctx context.Context, name string) (kind, error) {
 	p.mu.Lock()
-	known := p.archs[kind]
+	known := p.kinds[name]
 	p.mu.Unlock()
-	if known != "" {
+	if known.arch != "" {
 		return known, nil
 	}
 	request, response := ecs.CreateDescribeInstanceTypesRequest(), ecs.CreateDescribeInstanceTypesResponse()
-	request.InstanceTypes = &[]string{kind}
+	request.InstanceTypes = &[]string{name}
 	if err := p.call(ctx, "ecs", request, response); err != nil {
-		return "", err
+		return kind{}, err
 	}
 	for _, t := range response.InstanceTypes.InstanceType {
-		if t.InstanceTypeId == kind {
-			known = map[string]string{"X86": "amd64", "ARM": "arm64"}[strings.ToUpper(t.CpuArchitecture)]
-			known = cmp.Or(known, t.CpuArchitecture)
+		if t.InstanceTypeId == name {
+			arch := map[string]string{"X86": "amd64", "ARM": "arm64"}[strings.ToUpper(t.CpuArchitecture)]
+			known = kind{cmp.Or(arch, t.CpuArchitecture), t.SupportedBootModes.SupportedBootMode}
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.archs[kind] = known
+	p.kinds[name] = known
 	return known, nil
+}
+
+func (p *Provider) arch(ctx context.Context, name string) (string, error) {
+	k, err := p.kind(ctx, name)
+	return k.arch, err
 }
 
 // list is a list as several parameters want it: a JSON document.

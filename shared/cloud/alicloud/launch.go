@@ -53,14 +53,19 @@ func (p *Provider) Fits(ctx context.Context, spec cloud.LaunchSpec, of cloud.Mod
 	return at.ZoneId, nil
 }
 
-// bootable refuses a type that the image's system does not boot on.
-func (p *Provider) bootable(ctx context.Context, kind string, of cloud.Model) error {
-	arch, err := p.arch(ctx, kind)
-	if err != nil || arch == "" {
-		return aboutLaunch(err, "request.launch.type", "names no instance type of this Region: %s", kind)
+// bootable refuses a type that the image's system does not boot on. A type that
+// says no way of booting has any.
+func (p *Provider) bootable(ctx context.Context, name string, of cloud.Model) error {
+	k, err := p.kind(ctx, name)
+	if err != nil || k.arch == "" {
+		return aboutLaunch(err, "request.launch.type", "names no instance type of this Region: %s", name)
 	}
-	if word := cmp.Or(architectures[arch], arch); word != of.Architecture {
-		return fault.Input("request.launch.type", "%s is of the architecture %s, and the set's system of %s", kind, word, of.Architecture)
+	if word := cmp.Or(architectures[k.arch], k.arch); word != of.Architecture {
+		return fault.Input("request.launch.type", "%s is of the architecture %s, and the set's system of %s", name, word, of.Architecture)
+	}
+	mode := bootModes[of.BootMode]
+	if mode != "" && mode != bootModes["uefi-preferred"] && len(k.boots) > 0 && !slices.Contains(k.boots, mode) {
+		return fault.Input("request.launch.type", "%s boots by %v, and the set's system by %s", name, k.boots, mode)
 	}
 	return nil
 }
