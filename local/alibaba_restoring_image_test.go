@@ -1,6 +1,7 @@
 package local
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -145,6 +146,12 @@ func TestRestoreAbroadAsImageRefuses(t *testing.T) {
 		{"a group that is none", func(_ *away, r *restore.Request) { r.Launch.Groups = []string{"sg-bp1234567890abcdef99"} }, "request.launch.groups", "no security group"},
 		{"a group of another network", func(_ *away, r *restore.Request) { r.Launch.Groups = []string{"sg-bp1234567890abcdef01"} }, "request.launch.groups", "vpc-2"},
 		{"a vSwitch that is none", func(_ *away, r *restore.Request) { r.Launch.Subnet = "vsw-bp1234567890abcdef99" }, "request.launch.subnet", "no vSwitch"},
+		{"more tags than an instance takes", func(_ *away, r *restore.Request) {
+			for i := range 18 {
+				r.Launch.Tags[fmt.Sprintf("t%d", i)] = "x"
+			}
+		}, "request.launch.tags", "takes 20"},
+		{"a name that ECS does not take", func(_ *away, r *restore.Request) { r.Image = &restore.Image{Name: "night (1)"} }, "request.image.name", "a letter first"},
 		{"a type that is none", func(_ *away, r *restore.Request) { r.Launch.Type = "ecs.x0.large" }, "request.launch.type", "names no instance type"},
 		{"a type of another architecture", func(_ *away, r *restore.Request) { r.Launch.Type = "ecs.g8y.large" }, "request.launch.type", "arm64"},
 		{"what the instance says itself", func(_ *away, r *restore.Request) { r.Image = &restore.Image{Architecture: "arm64"} }, "request.image", "says itself"},

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -22,6 +23,10 @@ const nameTaken = "InvalidImageName.Duplicated"
 
 // systemDevice is the name of every system disk.
 const systemDevice = "/dev/xvda"
+
+// imageName is narrower than what a request may ask for elsewhere, and than what
+// ECS would take in other alphabets.
+var imageName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._:-]{1,127}$`)
 
 // bootModes are ECS's words for the ways of booting that a request names, and
 // wordOf the way back.
@@ -83,6 +88,9 @@ func (p *Provider) imagesBy(ctx context.Context, which func(*ecs.DescribeImagesR
 // so that a right that is missing is told by Register alone, before which
 // nothing is made.
 func (p *Provider) MayRegister(ctx context.Context, spec cloud.ImageSpec) error {
+	if !imageName.MatchString(spec.Name) {
+		return fault.Input("request.image.name", "wants 2-128 letters, digits or . _ : -, a letter first, got %q", spec.Name)
+	}
 	found, err := p.named(ctx, spec.Name)
 	switch {
 	case err != nil:

@@ -24,6 +24,9 @@ func (p *Provider) Fits(ctx context.Context, spec cloud.LaunchSpec, of cloud.Mod
 	if len(spec.Groups) == 0 {
 		return "", fault.Input("request.launch.groups", "wants a security group: ECS starts no instance without")
 	}
+	if len(spec.Tags) > maxTags {
+		return "", fault.Input("request.launch.tags", "with those of a restore an instance would get %d tags, and takes %d", len(spec.Tags), maxTags)
+	}
 	if err := p.bootable(ctx, spec.Type, of); err != nil {
 		return "", err
 	}
