@@ -86,9 +86,10 @@ func unsure(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input, 
 const broke = "the execution ended as "
 
 // conclude does for a run that broke off what its tag step would have done: it
-// labels what snapshots there are as judged by nobody, and tells how the run
-// ended, and that a person must look if trouble tells why the instance was not,
-// or not wholly, let go. All of it may be done again.
+// tells how the run ended, and that a person must look if trouble tells why the
+// instance was not, or not wholly, let go; then it labels what snapshots there are
+// as judged by nobody. In this order, because the label says to another attempt
+// that all of it was done: what is told twice does less harm than what is not.
 func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input, trouble error) error {
 	plan := in.Plan
 	code, reason := fault.Internal, broke+in.Ended.Status+" before its verdict; "
@@ -130,12 +131,6 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 		}
 		// Its tag step had come so far, and goes on by itself; but nobody learns whether that gets to tell.
 		ids = judged(found, alarm, &outcome)
-	} else if len(ids) > 0 {
-		if err := c.TagSnapshots(ctx, ids, map[string]string{
-			cloud.TagRun: plan.RunID, cloud.TagConsistency: "none", cloud.TagReason: cloud.TagValue(reason),
-		}); err != nil {
-			return err
-		}
 	}
 	outcome.SnapshotIDs = ids
 	final := map[string]string{string(run.OutcomeCompleted): events.TypeCompleted, string(run.OutcomeDegraded): events.TypeDegraded}[outcome.Outcome]
@@ -150,7 +145,12 @@ func conclude(ctx context.Context, c Cloud, metrics *telemetry.Metrics, in Input
 			Subject: who, Code: string(code), Reason: reason, NextMove: next,
 		}})
 	}
-	return c.Publish(ctx, told)
+	if err := c.Publish(ctx, told); err != nil || len(unjudged) == 0 {
+		return err
+	}
+	return c.TagSnapshots(ctx, cloud.IDs(unjudged), map[string]string{
+		cloud.TagRun: plan.RunID, cloud.TagConsistency: "none", cloud.TagReason: cloud.TagValue(reason),
+	})
 }
 
 // judged reads the outcome of a run off its set, which the run's own tag step has

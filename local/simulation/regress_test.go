@@ -129,6 +129,12 @@ var found = []struct {
 		plan:  []string{"precheck:long-query", "watch-plugin/DescribeInvocationResults:deny"},
 	},
 	{
+		name:  "the end of a run is told though its janitor hung where it labels",
+		setup: Setup{Server: true, Deadline: 5, Dirty: gibibyte, Returns: true},
+		plan:  []string{"thaw/release:time-out", "janitor/CreateTags:slow"},
+		slow:  20 * time.Minute,
+	},
+	{
 		name:  "a keeper that is killed while it ends a session leaves nothing waiting",
 		setup: Setup{Deadline: 20, Dirty: 64 << 20, Returns: true},
 		plan:  []string{"freeze/flush:time-out@3", "thaw/survey:stall"},
