@@ -7,11 +7,11 @@ SHARDS  ?= $(shell nproc)
 export CGO_ENABLED ?= 0
 
 # The longest of the real runs, each of which others resemble.
-LENGTHY := TestRealWindowIsCallAndCommand|TestRealRestoreTest$$/postgresql|TestRealRestoreTestAbroad/mariadb|TestRealRestoreThatComesToLife/aliyun
+LENGTHY := TestRealRestoreTest$$/postgresql|TestRealRestoreTestAbroad/mariadb|TestRealRestoreThatComesToLife/aliyun
 LENGTHY := $(LENGTHY)|TestRealRestore/(aliyun_mariadb|aws_postgresql)|TestRealServers/(less_will_not|rewrite|redis,_(its|the)|postgresql,_checkpoint)
 LENGTHY := $(LENGTHY)|TestRealMariaDB/(will_do|stages|helper)|TestRealAlibaba/(xfs|somebody)|TestReal$$/runs/(nothing|xfs)
 # And of the tables of every single fault those of the other cloud, of which the run that looks for races tries some.
-LENGTHY := $(LENGTHY)|TestRestore(Test)?AbroadSurvivesEverySingleFault|TestRealControl|TestRealMariaDB/read_lock|TestRealPlugin/ext4
+LENGTHY := $(LENGTHY)|TestRestore(Test)?Abroad(AsImage)?SurvivesEverySingleFault|TestRealControl|TestRealMariaDB/read_lock|TestRealPlugin/ext4
 
 .PHONY: help run test thorough check build simulation simulation-test simulate mutants dist package package-aliyun synth deploy lint-infra soak bench deps clean
 

@@ -183,30 +183,32 @@ func TestRelativeScriptIsRefused(t *testing.T) {
 	}
 }
 
-// The window is the snapshot call and one command, whose way to the instance
-// is the agent's. A machine that is busy elsewhere may need more than one try.
+// The window is the snapshot call and one command, whose answer is waited for:
+// whatever else was called in it would lengthen it. How long that takes is for the
+// benchmark to say.
 func TestRealWindowIsCallAndCommand(t *testing.T) {
 	real(t)
-	const agent, slack = 400, 300 // ms
-	for range 3 {
-		r := runs(t, func(o *Options) {
-			o.AgentLatency = agent * time.Millisecond
-			o.Latency = map[string]time.Duration{"CreateSnapshots": 800 * time.Millisecond}
-		})
-		for _, c := range r.InWindow {
-			if !slices.Contains([]string{"CreateSnapshots", "SendCommand", "GetCommandInvocation"}, c.Action) {
-				t.Errorf("%s was called inside the window", c.Action)
-			}
-		}
-		if r.Outcome != run.OutcomeCompleted {
-			t.Fatalf("got %s: %s", r.Outcome, r.Reason)
-		}
-		t.Logf("frozen for %.0f ms: the call's %.0f ms, the agent's %d ms and %.0f ms", r.FrozenMs, r.SnapshotCallMs, agent, r.FrozenMs-r.SnapshotCallMs-agent)
-		if r.FrozenMs <= r.SnapshotCallMs+agent+slack {
-			return
-		}
+	r := runs(t, func(o *Options) {
+		o.AgentLatency = 400 * time.Millisecond
+		o.Latency = map[string]time.Duration{"CreateSnapshots": 800 * time.Millisecond}
+	})
+	if r.Outcome != run.OutcomeCompleted {
+		t.Fatalf("got %s: %s", r.Outcome, r.Reason)
 	}
-	t.Errorf("the window was never within %d ms of the call and the agent's way", slack)
+	calls := map[string]int{}
+	for _, c := range r.InWindow {
+		calls[c.Action]++
+	}
+	if calls["CreateSnapshots"] != 1 || calls["SendCommand"] != 1 {
+		t.Errorf("the window has %v", calls)
+	}
+	delete(calls, "GetCommandInvocation")
+	if len(calls) != 2 {
+		t.Errorf("the window has %v besides", calls)
+	}
+	if own := r.FrozenMs - r.SnapshotCallMs; own < 400 {
+		t.Errorf("frozen for %.0f ms, %.0f ms of them the call's: the agent's way is not in it", r.FrozenMs, r.SnapshotCallMs)
+	}
 }
 
 // rooms are those of all local runs on this machine, others' included.

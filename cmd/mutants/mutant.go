@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/goccy/go-yaml"
 )
 
 // Mutant is one deliberately planted bug: in one file, one piece of text in
@@ -50,6 +52,9 @@ func (m Mutant) apply(root string) ([]byte, error) {
 	case strings.HasSuffix(m.File, ".json"):
 		var any json.RawMessage
 		err = json.Unmarshal(planted, &any)
+	case strings.HasSuffix(m.File, ".yaml"):
+		var any any
+		err = yaml.Unmarshal(planted, &any)
 	default:
 		err = fmt.Errorf("%s: nobody knows how to check it", m.File)
 	}

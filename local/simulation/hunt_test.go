@@ -61,7 +61,8 @@ func TestHunt(t *testing.T) {
 // search tries schedules until one of them shows something.
 func search(t *testing.T, s *Site, try func(Schedule) bool) {
 	var all []*History
-	for _, setup := range slices.Concat(Setups, unusual) {
+	setups := slices.Concat(Setups, AlibabaSetups, unusual)
+	for _, setup := range setups {
 		schedule := Schedule{Seed: 1, Setup: setup}
 		if try(schedule) {
 			return
@@ -71,7 +72,7 @@ func search(t *testing.T, s *Site, try func(Schedule) bool) {
 			all = append(all, h)
 		}
 	}
-	for _, setup := range slices.Concat(Setups, unusual) {
+	for _, setup := range setups {
 		for _, text := range strings.FieldsFunc(*tries, func(r rune) bool { return r == ';' }) {
 			if try(directed(t, setup, text)) {
 				return
