@@ -47,7 +47,10 @@ func ofTool(ctx context.Context, c Cloud, s run.State) ([]string, error) {
 		}
 	}
 	give := time.Now()
-	if set == nil && unreleased(s) {
+	switch {
+	case s.Set != nil: // of a command that came through twice the other set is as new as the run's
+		give = s.Set.CallEndedAt.Add(cloud.Settle)
+	case unreleased(s):
 		give = give.Add(cloud.Settle)
 	}
 	for {

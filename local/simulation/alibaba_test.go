@@ -3,6 +3,8 @@ package simulation
 import (
 	"flag"
 	"testing"
+
+	"github.com/quiesce/quiesce/local/fault"
 )
 
 // What a test run lives through in the other cloud: every single fault once, and
@@ -47,4 +49,24 @@ func TestTheSameSeedIsTheSameHistoryAtAlibaba(t *testing.T) {
 		t.Skip("the race detector has the scheduler choose at random; `make test` runs this without it")
 	}
 	twice(t, AlibabaSetups, 15)
+}
+
+// A program on a machine that was turned off comes to no line after that: what it
+// would have written of its set nobody writes.
+func TestTheToolDiesWithItsMachine(t *testing.T) {
+	s := site(t)
+	strike := fault.Fault{Target: "plugin/CreateSnapshotGroup", Kind: fault.StopInstance, N: 1}
+	schedule := Schedule{Seed: 1, Setup: Setup{Cloud: Alibaba, Plugin: true, Bare: true, Returns: true}, Faults: []fault.Fault{strike}}
+	h := live(t, s, schedule, false)
+	judged(t, s, h)
+	if len(h.Unreached) > 0 || len(h.Runs[0].Tags) == 0 {
+		t.Fatalf("%v was not reached, or no snapshot made: %v", h.Unreached, h.Runs[0].Tags)
+	}
+	for id, tags := range h.Runs[0].Tags {
+		for _, key := range []string{"FsConsistent", "AppConsistent"} {
+			if tags[key] == "True" {
+				t.Errorf("%s says %s", id, key)
+			}
+		}
+	}
 }

@@ -129,6 +129,11 @@ var found = []struct {
 		plan:  []string{"precheck:long-query", "watch-plugin/DescribeInvocationResults:deny"},
 	},
 	{
+		name:  "the second set of a command that came through twice is labelled once it is listed",
+		setup: Setup{Cloud: Alibaba, Plugin: true, Unlisted: 6 * time.Second},
+		plan:  []string{"start-plugin/RunCommand:reorder"},
+	},
+	{
 		name:  "the end of a run is told though its janitor hung where it labels",
 		setup: Setup{Server: true, Deadline: 5, Dirty: gibibyte, Returns: true},
 		plan:  []string{"thaw/release:time-out", "janitor/CreateTags:slow"},

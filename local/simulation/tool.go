@@ -47,6 +47,32 @@ type writing struct {
 	world *world
 }
 
+// Group is asked for by a program that runs: one whose machine is off, or was
+// while it waited for the answer, never comes to its next line.
+func (a writing) Group(ctx context.Context, instance, name string, exclude []string) (string, []string, error) {
+	since := a.world.outages()
+	if !a.world.cloud.running() {
+		<-ctx.Done()
+		return "", nil, ctx.Err()
+	}
+	id, members, err := a.Account.Group(ctx, instance, name, exclude)
+	if a.world.outages() > since {
+		<-ctx.Done()
+		return "", nil, ctx.Err()
+	}
+	return id, members, err
+}
+
+// outages counts how often the machine went off.
+func (w *world) outages() (n int) {
+	for _, e := range w.happened() {
+		if e.Kind == sim.Went {
+			n++
+		}
+	}
+	return n
+}
+
 func (a writing) Write(ctx context.Context, members []string, key, value string) error {
 	err := a.Account.Write(ctx, members, key, value)
 	if err == nil {
