@@ -145,6 +145,9 @@ func saysHow(w restoringWorld, f string, r *restoring) {
 	if strings.HasSuffix(f, "PutEvents:deny") {
 		return // nobody may tell it
 	}
+	if r.verdict == nil && r.Status == "Failed" {
+		return // CloudFlow's word: a report that failed is told there by the execution's own end alone
+	}
 	want := events.TypeUnrestored
 	if r.verdict != nil && r.verdict.Outcome == restore.Restored {
 		want = events.TypeRestored
