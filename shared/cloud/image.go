@@ -1,6 +1,11 @@
 package cloud
 
-import "context"
+import (
+	"context"
+	"fmt"
+
+	"github.com/quiesce/quiesce/shared/fault"
+)
 
 // Imager makes machine images of sets, and instances of images. Whatever changes
 // something is asked for again freely: a repetition does nothing more. Codes of all:
@@ -119,4 +124,16 @@ type LaunchSpec struct {
 	Root    string      // the boot disk's device name
 	Disks   []ImageDisk // as the image has them: not every provider's image says all of it
 	Tags    map[string]string
+}
+
+// Blame says of a launch that its field is wrong, unless a look at that failed by
+// the service or for want of a right.
+func Blame(err error, code fault.Code, field, format string, args ...any) error {
+	switch {
+	case err == nil:
+		return fault.Input(field, format, args...)
+	case code == fault.AccessDenied, code == fault.Throttled, code == fault.Unavailable:
+		return &fault.Error{Code: code, Field: field, Message: "could not be looked at", Cause: err}
+	}
+	return &fault.Error{Code: fault.InvalidInput, Field: field, Message: fmt.Sprintf(format, args...), Cause: err}
 }

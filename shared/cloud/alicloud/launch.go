@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -75,13 +74,7 @@ func (p *Provider) bootable(ctx context.Context, name string, of cloud.Model) er
 
 // aboutLaunch blames the field, unless it is the service or a right.
 func aboutLaunch(err error, field, format string, args ...any) error {
-	switch code := codeOf(err); {
-	case err != nil && (code == fault.AccessDenied || code == fault.Throttled || code == fault.Unavailable):
-		return &fault.Error{Code: code, Field: field, Message: "could not be looked at", Cause: err}
-	case err != nil:
-		return &fault.Error{Code: fault.InvalidInput, Field: field, Message: fmt.Sprintf(format, args...), Cause: err}
-	}
-	return fault.Input(field, format, args...)
+	return cloud.Blame(err, codeOf(err), field, format, args...)
 }
 
 // Launch may be repeated: the client token makes it one. An image says nothing

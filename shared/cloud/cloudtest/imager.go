@@ -304,22 +304,8 @@ var imager = []test{
 		}
 		ok(t, h.Restorer.Unmark(t.Context(), nil, []string{cloud.TagRestore}))
 	})},
-	{"image/may not", images(func(t *testing.T, h Harness) {
-		for _, c := range imaging(t, h) {
-			h.Trouble(c.op, Deny)
-			if got := fault.CodeOf(c.do()); got != fault.AccessDenied {
-				t.Errorf("%s: got %q", c.op, got)
-			}
-		}
-	})},
-	{"image/asks again when throttled", images(func(t *testing.T, h Harness) {
-		for _, c := range imaging(t, h) {
-			h.Trouble(c.op, Throttle)
-			if err := c.do(); err != nil {
-				t.Errorf("%s: got %v", c.op, err)
-			}
-		}
-	})},
+	{"image/may not", images(denied(imaging))},
+	{"image/asks again when throttled", images(throttled(imaging))},
 }
 
 // imaging are calls that all succeed, one after the other.

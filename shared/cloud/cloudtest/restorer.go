@@ -341,22 +341,32 @@ var restorer = []test{
 		within(t, moved, "it is gone", func() bool { return oneDisk(t, h, id).ID == "" && len(markedDisks(t, h)) == 0 })
 		ok(t, h.Restorer.DeleteDisk(t.Context(), h.AbsentDisk))
 	})},
-	{"restore/may not", restores(func(t *testing.T, h Harness) {
-		for _, c := range changes(t, h) {
+	{"restore/may not", restores(denied(changes))},
+	{"restore/asks again when throttled", restores(throttled(changes))},
+}
+
+// denied wants each of the calls to say that it may not.
+func denied(calls func(*testing.T, Harness) []change) func(*testing.T, Harness) {
+	return func(t *testing.T, h Harness) {
+		for _, c := range calls(t, h) {
 			h.Trouble(c.op, Deny)
 			if got := fault.CodeOf(c.do()); got != fault.AccessDenied {
 				t.Errorf("%s: got %q", c.op, got)
 			}
 		}
-	})},
-	{"restore/asks again when throttled", restores(func(t *testing.T, h Harness) {
-		for _, c := range changes(t, h) {
+	}
+}
+
+// throttled wants each of them to be made again.
+func throttled(calls func(*testing.T, Harness) []change) func(*testing.T, Harness) {
+	return func(t *testing.T, h Harness) {
+		for _, c := range calls(t, h) {
 			h.Trouble(c.op, Throttle)
 			if err := c.do(); err != nil {
 				t.Errorf("%s: got %v", c.op, err)
 			}
 		}
-	})},
+	}
 }
 
 type change struct {
